@@ -1,0 +1,1 @@
+"""proctor: a Kubernetes operator that makes AI agents first-class, governed assets."""

@@ -1,0 +1,75 @@
+"""Every name, label and annotation that proctor gives to an object.
+
+Names are deterministic: the same input gives the same name in every process, so a repeated create is harmless.
+A name that would exceed the 63 characters of a DNS label (RFC 1123) is cut and gets a tail of its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+GROUP: Final = "proctor.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "proctor"
+
+AGENT: Final = f"{GROUP}/agent"
+CONNECTOR: Final = f"{GROUP}/connector"
+REVISION: Final = f"{GROUP}/revision"
+PROBE: Final = f"{GROUP}/probe"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+COMPONENT: Final = "app.kubernetes.io/component"
+APPLIED: Final = f"{GROUP}/applied"
+"""Annotation: the digest of what proctor last applied to the object, so that an unchanged object is not written."""
+
+OPERATOR: Final = "proctor-operator"
+GATEWAY: Final = "proctor-gateway"
+INSTALL_NAMESPACE: Final = "proctor-system"
+CALLER_PORT: Final = 8080
+AGENT_FACING_PORT: Final = 8081
+INTERNAL_PORT: Final = 9090
+POD_PORT: Final = 8080
+
+AUDIENCE: Final = "proctor-gateway"
+"""Audience of the tokens that callers and the operator show to the gateway."""
+
+CONFIG_MOUNT: Final = "/etc/proctor"
+CONFIG_FILE: Final = "agent.json"
+
+_LONGEST: Final = 63
+_TAIL: Final = 8
+
+
+def fit(name: str) -> str:
+    """The name itself if it has at most 63 characters, else its beginning and a hash of the whole."""
+    if len(name) <= _LONGEST:
+        return name
+    tail = hashlib.sha256(name.encode()).hexdigest()[:_TAIL]
+    return f"{name[: _LONGEST - _TAIL - 1].rstrip('-.')}-{tail}"
+
+
+def of_revision(agent: str, revision: str) -> str:
+    """The name of everything that exists once a revision: ControllerRevision, Deployment, ConfigMap."""
+    return fit(f"{agent}-{revision}")
+
+
+def of_agent(agent: str) -> str:
+    """The name of everything that exists once an agent: ServiceAccount, NetworkPolicy, PodDisruptionBudget."""
+    return fit(f"agent-{agent}")
+
+
+def isolation_probe(namespace_uid: str) -> str:
+    """The name of the pod and of the NetworkPolicy that measure whether a namespace's network is isolated."""
+    return fit(f"proctor-isolation-probe-{hashlib.sha256(namespace_uid.encode()).hexdigest()[:6]}")
+
+
+def agent_labels(agent: str) -> dict[str, str]:
+    """The labels of everything that belongs to an agent."""
+    return {AGENT: agent, MANAGED_BY: "proctor", COMPONENT: "agent"}
+
+
+def revision_labels(agent: str, revision: str) -> dict[str, str]:
+    """The labels of everything that belongs to one revision of an agent."""
+    return {**agent_labels(agent), REVISION: revision}

@@ -1,0 +1,1 @@
+"""Records, the Merkle tree, checkpoints and their verifier. Pure."""

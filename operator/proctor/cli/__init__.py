@@ -1,0 +1,1 @@
+"""kubectl-proctor: what a person asks of proctor at a terminal."""

@@ -1,0 +1,1 @@
+"""How a change becomes the stable revision. Pure."""

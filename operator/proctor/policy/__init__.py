@@ -1,0 +1,1 @@
+"""What agents may do: effective policies and their findings. Pure."""

@@ -1,0 +1,1 @@
+"""Doing: informers, queue, observe, apply, lease. The only part that touches the cluster."""

@@ -1,0 +1,1 @@
+"""Durable graphs of agents, tools and people. Pure."""
