@@ -458,16 +458,14 @@ class RevisionStatus(Report):
     stable: str | None = None
     candidate: str | None = None
     blocked: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=SET)] = ()
-    retiring: Annotated[str | None, Field(description="The revision before, until its tasks have ended.")] = None
 
 
 class RolloutStatus(Report):
     """Where the upgrade is. The facts here are all that a restarted operator needs to go on."""
 
     phase: Literal["Initial", "Settled", "Progressing", "Failed"]
-    started_at: Time | None = None
-    deadline: Time | None = None
-    retire_at: Time | None = None
+    started_at: Annotated[Time | None, Field(description="When the phase began.")] = None
+    reason: str | None = None
     message: str | None = None
 
 
