@@ -1,0 +1,1 @@
+"""Finds or makes a Kubernetes for this repository, builds the images and installs proctor into it."""
