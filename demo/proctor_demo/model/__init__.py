@@ -1,0 +1,1 @@
+"""A model that answers by rules: OpenAI-compatible, deterministic, and broken on request."""

@@ -1,0 +1,1 @@
+"""A payment service behind MCP: refunds that honour an idempotency key, and their ledger."""
