@@ -60,9 +60,9 @@ def of_agent(agent: str) -> str:
     return fit(f"agent-{agent}")
 
 
-def isolation_probe(namespace_uid: str) -> str:
+def isolation_probe(namespace: str) -> str:
     """The name of the pod and of the NetworkPolicy that measure whether a namespace's network is isolated."""
-    return fit(f"proctor-isolation-probe-{hashlib.sha256(namespace_uid.encode()).hexdigest()[:6]}")
+    return fit(f"proctor-isolation-probe-{hashlib.sha256(namespace.encode()).hexdigest()[:6]}")
 
 
 def agent_labels(agent: str) -> dict[str, str]:

@@ -1,0 +1,133 @@
+"""An Agent: World and now in, Plan out."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from proctor.api import digest, names
+from proctor.api.meta import ConditionStatus
+from proctor.delivery import machine
+from proctor.delivery.machine import Decision, Evidence, Rollout, Wanted
+from proctor.plan import children, drift, evidence, findings, revision, status
+from proctor.plan.findings import Obstacle
+from proctor.plan.revision import Revision
+from proctor.plan.world import Deletion, Event, Manifest, Plan, World, deletion_of, label_of
+
+_KEPT_PER_REVISION = ("Deployment", "ConfigMap")
+
+
+def plan_agent(world: World, now: datetime) -> Plan:
+    """What should exist for the Agent, what its status says, and when to look again."""
+    obstacles = findings.obstacles(world)
+    seen = evidence.gather(world)
+    if obstacles:
+        return _hold(world, obstacles, seen, now)
+    wanted = revision.of_spec(world, world.instructions or "")
+    before = status.rollout_of(world.agent.status)
+    decision = machine.decide(Wanted(wanted.hash, world.agent.spec.rollout.progress_deadline), before, seen, now)
+    known = {**revision.recorded(world.children), wanted.hash: wanted}
+    report = status.report(world, decision.rollout, seen, (), now)
+    return Plan(
+        applies=drift.changed(_desired(world, decision.rollout, known), world.children),
+        status=report if report != world.agent.status.dump() else None,
+        events=_events(world, decision, report),
+        deletions=_deletions(world, decision.rollout, known),
+        wake_at=_wake_at(world, decision, now),
+    )
+
+
+def plan_refused(world: World, obstacle: Obstacle, now: datetime) -> Plan:
+    """The cluster refused what was planned: only the status changes, and says why."""
+    return _hold(world, (obstacle,), evidence.gather(world), now)
+
+
+def _hold(world: World, obstacles: tuple[Obstacle, ...], seen: Evidence, now: datetime) -> Plan:
+    # What serves goes on serving as it was last decided: an obstacle in the new spec is no reason to touch it.
+    rollout = status.rollout_of(world.agent.status)
+    report = status.report(world, rollout, seen, obstacles, now)
+    known = revision.recorded(world.children)
+    desired = _desired(world, rollout, known) if rollout else ()
+    return Plan(
+        applies=drift.changed(desired, world.children),
+        status=report if report != world.agent.status.dump() else None,
+        events=_transitions(world, report),
+        wake_at=now + timedelta(seconds=world.platform.reference_poll_seconds),
+    )
+
+
+def _desired(world: World, rollout: Rollout, known: dict[str, Revision]) -> tuple[Manifest, ...]:
+    agent, platform = world.agent, world.platform
+    live = [known[each] for each in machine.live_revisions(rollout) if each in known]
+    replicas = 0 if agent.spec.suspend else agent.spec.runtime.replicas
+    return (
+        children.make_service_account(agent),
+        children.make_network_policy(agent, platform),
+        children.make_disruption_budget(agent),
+        *(children.make_controller_revision(agent, each, _number(world, each)) for each in live),
+        *(children.make_config(agent, each) for each in live),
+        *(children.make_deployment(agent, each, replicas, platform) for each in live),
+    )
+
+
+def _number(world: World, wanted: Revision) -> int:
+    """The revision's own number; a new one's is above all others."""
+    name = names.of_revision(world.agent.metadata.name, wanted.hash)
+    existing = world.child("ControllerRevision", name)
+    if existing is not None:
+        return int(existing["revision"])
+    return 1 + max((int(each["revision"]) for each in _history(world)), default=0)
+
+
+def _history(world: World) -> list[Manifest]:
+    return [each for each in world.children if each["kind"] == "ControllerRevision"]
+
+
+def _deletions(world: World, rollout: Rollout, known: dict[str, Revision]) -> tuple[Deletion, ...]:
+    live = {each for each in machine.live_revisions(rollout) if each in known}
+    idle = (
+        each
+        for each in world.children
+        if each["kind"] in _KEPT_PER_REVISION and label_of(each, names.REVISION) not in live
+    )
+    return tuple(deletion_of(each) for each in (*idle, *_forgotten(world, live)))
+
+
+def _forgotten(world: World, live: set[str]) -> list[Manifest]:
+    old = [each for each in _history(world) if label_of(each, names.REVISION) not in live]
+    newest_first = sorted(old, key=lambda each: -int(each["revision"]))
+    return newest_first[world.agent.spec.rollout.history_limit :]
+
+
+def _events(world: World, decision: Decision, report: Manifest) -> tuple[Event, ...]:
+    told = (Event(each.reason, each.message, "Warning" if each.is_warning else "Normal") for each in decision.outcomes)
+    return (*told, *_transitions(world, report))
+
+
+def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
+    """An Event for each condition of interest that turned, so that a story can be read from them."""
+    return tuple(
+        Event(each["reason"], each["message"], "Warning" if _is_bad(each) else "Normal")
+        for each in report["conditions"]
+        if each["type"] in {"Available", "Stalled", "Isolated"} and _turned(world, each)
+    )
+
+
+def _turned(world: World, condition: Manifest) -> bool:
+    before = world.agent.status.condition(condition["type"])
+    if before is None:
+        return _is_bad(condition) and condition["type"] != "Available"
+    return bool(before.status != condition["status"])
+
+
+def _is_bad(condition: Manifest) -> bool:
+    is_abnormal_when_true = condition["type"] == "Stalled"
+    return bool(condition["status"] == (ConditionStatus.TRUE if is_abnormal_when_true else ConditionStatus.FALSE))
+
+
+def _wake_at(world: World, decision: Decision, now: datetime) -> datetime:
+    platform = world.platform
+    seconds = platform.reference_poll_seconds if world.agent.spec.instructions_from else platform.resync_seconds
+    # The agent's own share of the interval, so that a thousand agents do not wake together.
+    jitter = 1 - int(digest.short(world.agent.metadata.uid, 4), 16) / 0xFFFF * 0.2
+    resync = now + timedelta(seconds=seconds * jitter)
+    return min(resync, decision.wake_at) if decision.wake_at else resync

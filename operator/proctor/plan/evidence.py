@@ -1,0 +1,64 @@
+"""What the pods of each revision show, read from Deployments and pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from proctor.api import names
+from proctor.delivery.machine import Evidence, Seen
+from proctor.plan.world import Manifest, World, label_of
+
+_NO_IMAGE = {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"}
+_NO_START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_LONGEST = 300
+
+
+def gather(world: World) -> Evidence:
+    """What is known of every revision that has a Deployment."""
+    return Evidence(
+        {
+            revision: _seen(deployment, world.pods, revision)
+            for deployment in world.children
+            if deployment["kind"] == "Deployment" and (revision := label_of(deployment, names.REVISION))
+        }
+    )
+
+
+def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str) -> Seen:
+    status = deployment.get("status", {})
+    replicas = deployment["spec"].get("replicas", 1)
+    is_current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
+    mine = (pod for pod in pods if label_of(pod, names.REVISION) == revision)
+    return Seen(replicas, ready, is_current, next(_problems(mine, deployment), None))
+
+
+def _problems(pods: Iterable[Manifest], deployment: Manifest) -> Iterator[str]:
+    for pod in pods:
+        status = pod.get("status", {})
+        for container in status.get("containerStatuses", ()):
+            yield from _of_container(container)
+        for condition in status.get("conditions", ()):
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                yield _line(condition.get("reason", "Unschedulable"), condition.get("message"))
+    for condition in deployment.get("status", {}).get("conditions", ()):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            yield _line(condition.get("reason", "ReplicaFailure"), condition.get("message"))
+
+
+def _of_container(container: dict[str, Any]) -> Iterator[str]:
+    # The kubelet alternates between words for one fault, and counts in its messages. What is said here stays the same
+    # while the fault does: otherwise each turn would be a write of the status.
+    waiting = container.get("state", {}).get("waiting", {})
+    reason = waiting.get("reason")
+    if reason in _NO_IMAGE:
+        yield f"ImagePullBackOff: image {container['image']}"
+    elif reason in _NO_START:
+        yield _line(reason, waiting.get("message"))
+    elif not container.get("ready") and (ended := container.get("lastState", {}).get("terminated")):
+        yield f"CrashLoopBackOff: {ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
+
+
+def _line(reason: str, message: str | None) -> str:
+    return f"{reason}: {' '.join(message.split())[:_LONGEST]}" if message else reason

@@ -1,0 +1,134 @@
+"""What a planner knows and what it answers: World and Plan. A fact that is not in the World cannot decide anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from proctor.api import names
+from proctor.api.agent import Agent, NetworkIsolation
+from proctor.api.connector import Connector
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON. Made whole by one `make_…`, never changed afterwards."""
+
+CHILD_KINDS = (
+    "ServiceAccount",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "ControllerRevision",
+    "ConfigMap",
+    "Deployment",
+)
+"""What an Agent owns, in the order in which it is created: the fence before what it fences."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the installation decides for all agents."""
+
+    agent_image: str
+    namespace: str = names.INSTALL_NAMESPACE
+    gateway_host: str = f"{names.GATEWAY}.{names.INSTALL_NAMESPACE}.svc"
+    public_url: str = f"http://{names.GATEWAY}.{names.INSTALL_NAMESPACE}.svc:{names.CALLER_PORT}"
+    isolated_runtime_class: str | None = None
+    dns_cidrs: tuple[str, ...] = ()
+    """Where DNS answers, if not from pods in kube-system: a node-local cache, a server on the nodes."""
+    resync_seconds: int = 600
+    reference_poll_seconds: int = 60
+    isolation_max_age_seconds: int = 6 * 3600
+
+    @property
+    def gateway_url(self) -> str:
+        """Where agents find the gateway."""
+        return f"http://{self.gateway_host}:{names.AGENT_FACING_PORT}"
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What the last probe of a namespace's network measured."""
+
+    state: NetworkIsolation
+    message: str
+    probed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """All that is known when an Agent is planned."""
+
+    agent: Agent
+    instructions: str | None
+    """The text that the spec holds or refers to; None if what it refers to does not exist."""
+    connectors: Mapping[str, Connector]
+    children: tuple[Manifest, ...]
+    """Every object that the Agent owns."""
+    pods: tuple[Manifest, ...]
+    network_policies: tuple[Manifest, ...]
+    """Every NetworkPolicy in the namespace: they add up, so a foreign one can undo ours."""
+    isolation: Isolation
+    runtime_classes: frozenset[str]
+    platform: Platform
+
+    def child(self, kind: str, name: str) -> Manifest | None:
+        """The owned object of that kind and name."""
+        return next((each for each in self.children if each["kind"] == kind and name_of(each) == name), None)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """An object to delete, by the uid on which that was decided."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something for the object's list of Events."""
+
+    reason: str
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in this order: apply, report, tell, delete."""
+
+    wake_at: datetime
+    applies: tuple[Manifest, ...] = ()
+    status: Manifest | None = None
+    """The whole new status; None if it is as it was."""
+    events: tuple[Event, ...] = ()
+    deletions: tuple[Deletion, ...] = field(default=())
+    """Last: if we crash before them, whatever serves still serves."""
+
+    @property
+    def is_noop(self) -> bool:
+        """Whether nothing would be written."""
+        return not (self.applies or self.status or self.events or self.deletions)
+
+
+def name_of(manifest: Manifest) -> str:
+    """The object's name."""
+    return str(manifest["metadata"]["name"])
+
+
+def label_of(manifest: Manifest, label: str) -> str | None:
+    """The object's value of a label."""
+    value: str | None = manifest["metadata"].get("labels", {}).get(label)
+    return value
+
+
+def deletion_of(manifest: Manifest) -> Deletion:
+    """The deletion of exactly this object, not of a later one with its name."""
+    metadata = manifest["metadata"]
+    return Deletion(
+        manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"], metadata["uid"]
+    )
