@@ -11,23 +11,31 @@ from pydantic import ConfigDict, Field
 
 from proctor.api.fields import (
     ATOMIC,
+    DECIMAL,
+    DURATION,
     OPEN,
+    RATIO,
     SET,
+    Chance,
     Duration,
     Expression,
+    Image,
     Key,
+    ModelName,
     Name,
     Number,
     ObjectName,
     Percent,
     Ratio,
+    Span,
     Text,
     Time,
     ToolName,
+    Window,
     by,
     rules,
 )
-from proctor.api.meta import Object, Report, Spec, Status
+from proctor.api.meta import Object, OneOf, Report, Spec, Status
 
 
 class RiskTier(StrEnum):
@@ -62,7 +70,7 @@ class Model(Spec):
     """The model that the agent thinks with, reached through a Connector of type Model."""
 
     connector: Name
-    name: Annotated[str, Field(min_length=1, max_length=256)]
+    name: ModelName
     parameters: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)] = Field(default_factory=dict)
 
 
@@ -98,7 +106,7 @@ class Output(Spec):
 class Limits(Spec):
     """What one task may take at most; the task fails when it needs more."""
 
-    timeout: Duration = timedelta(seconds=60)
+    timeout: Span = timedelta(seconds=60)
     max_steps: Annotated[int, Field(ge=1, le=1000, description="Model calls.")] = 12
     max_cost: Number | None = None
     max_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
@@ -121,20 +129,14 @@ class Human(Spec):
     """People who are asked, and for how long."""
 
     groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
-    timeout: Duration = timedelta(hours=4)
+    timeout: Span = timedelta(hours=4)
 
 
-class Fallback(Spec):
+class Fallback(OneOf):
     """Who answers when the agent cannot: another model, another agent, a person, or a fixed reply."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "[has(self.model), has(self.agent), has(self.human), has(self.reply)].filter(x, x).size() == 1",
-                "exactly one of model, agent, human and reply must be set",
-            )
-        )
-    )
+    CHOICES = ("model", "agent", "human", "reply")
+
     on: Annotated[tuple[Cause, ...], Field(min_length=1, max_length=8, json_schema_extra=SET)]
     model: Model | None = None
     agent: Name | None = None
@@ -159,6 +161,7 @@ class EnvVar(Spec):
     value: Annotated[str, Field(max_length=4096)]
 
 
+Word = Annotated[str, Field(max_length=4096)]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$", max_length=32)]
 
 
@@ -170,9 +173,19 @@ class Amounts(Spec):
     ephemeral_storage: Annotated[Quantity | None, Field(alias="ephemeral-storage")] = None
 
 
+def _fits(amount: str) -> tuple[str, str]:
+    field = amount.replace("-", "__dash__")
+    return (
+        f"!has(self.requests) || !has(self.requests.{field}) || !has(self.limits) || !has(self.limits.{field}) || "
+        f"quantity(self.requests.{field}).compareTo(quantity(self.limits.{field})) <= 0",
+        f"requests.{amount} must not exceed limits.{amount}",
+    )
+
+
 class Resources(Spec):
     """What an agent's pod asks for and what it can have at most."""
 
+    model_config = ConfigDict(json_schema_extra=rules(_fits("cpu"), _fits("memory"), _fits("ephemeral-storage")))
     requests: Amounts = Amounts()
     limits: Amounts = Amounts()
 
@@ -189,9 +202,9 @@ class Runtime(Spec):
             ),
         )
     )
-    image: Annotated[str, Field(pattern=r"^\S+$", min_length=1, max_length=512)] | None = None
-    command: Annotated[tuple[str, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
-    args: Annotated[tuple[str, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    image: Image | None = None
+    command: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    args: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=by("name"))] = ()
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     concurrency: Annotated[int, Field(ge=1, le=1000, description="Tasks that one pod works on at the same time.")] = 8
@@ -228,17 +241,11 @@ class ServiceAccountReference(Spec):
     name: ObjectName
 
 
-class Caller(Spec):
+class Caller(OneOf):
     """One who may send tasks."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "[has(self.serviceAccount), has(self.user), has(self.group)].filter(x, x).size() == 1",
-                "exactly one of serviceAccount, user and group must be set",
-            )
-        )
-    )
+    CHOICES = ("service_account", "user", "group")
+
     service_account: ServiceAccountReference | None = None
     user: Text | None = None
     group: Text | None = None
@@ -272,12 +279,17 @@ class Indicator(Spec):
                 "threshold is needed for Latency, Quality and CostPerTask, and for no other type",
             ),
             (
-                "self.type != 'Latency' || !has(self.threshold) || self.threshold.matches('^([0-9]+(ms|d|h|m|s))+$')",
+                "self.type != 'Latency' || !has(self.threshold) || "
+                f"self.threshold.matches('{DURATION}') && self.threshold.matches('[1-9]')",
                 "threshold of Latency must be a duration such as 10s",
             ),
             (
-                "self.type == 'Latency' || !has(self.threshold) || self.threshold.matches('^[0-9]+([.][0-9]+)?$')",
-                'threshold must be a decimal such as "0.05"',
+                f"self.type != 'CostPerTask' || !has(self.threshold) || self.threshold.matches(r'{DECIMAL}')",
+                'threshold of CostPerTask must be a decimal in quotes such as "0.05"',
+            ),
+            (
+                f"self.type != 'Quality' || !has(self.threshold) || self.threshold.matches(r'{RATIO}')",
+                'threshold of Quality must be a decimal in quotes from "0" to "1"',
             ),
             (
                 "(has(self.good) && has(self.total)) == (self.type == 'Custom')",
@@ -286,7 +298,7 @@ class Indicator(Spec):
         )
     )
     type: IndicatorType
-    threshold: Annotated[str, Field(max_length=32)] | None = None
+    threshold: Annotated[str, Field(min_length=1, max_length=32)] | None = None
     good: Expression | None = None
     total: Expression | None = None
 
@@ -297,7 +309,7 @@ class Objective(Spec):
     name: Name
     indicator: Indicator
     target: Percent
-    window: Duration = timedelta(days=28)
+    window: Window = timedelta(days=28)
     min_events: Annotated[int, Field(ge=1, le=1_000_000)] = 20
 
 
@@ -343,14 +355,14 @@ class Until(Spec):
 class PauseStep(Spec):
     """A wait: for a duration, or without one until a person promotes."""
 
-    duration: Duration | None = None
+    duration: Span | None = None
 
 
 class ApprovalStep(Spec):
     """A question to people before the step begins."""
 
     groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
-    timeout: Duration = timedelta(hours=24)
+    timeout: Span = timedelta(hours=24)
 
 
 class Step(Spec):
@@ -380,7 +392,7 @@ class RolloutMetric(Spec):
     """An SLO whose worsening counts against a candidate, and by how much it may be worse."""
 
     name: Name
-    margin: Ratio
+    margin: Chance
 
 
 class OnInconclusive(StrEnum):
@@ -395,8 +407,8 @@ class OnInconclusive(StrEnum):
 class Analysis(Spec):
     """The errors that are accepted: alpha of rolling back a good candidate, beta of promoting a worse one."""
 
-    alpha: Ratio = Decimal("0.05")
-    beta: Ratio = Decimal("0.10")
+    alpha: Chance = Decimal("0.05")
+    beta: Chance = Decimal("0.10")
     metrics: Annotated[tuple[RolloutMetric, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
     max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
@@ -405,30 +417,55 @@ class Analysis(Spec):
 class Rollout(Spec):
     """How a change becomes the stable revision."""
 
-    steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
-    analysis: Analysis = Analysis()
-    progress_deadline: Duration = timedelta(minutes=10)
-    history_limit: Annotated[int, Field(ge=1, le=100)] = 10
-
-
-class AgentSpec(Spec):
-    """What a team declares about its agent."""
-
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "has(self.instructions) != has(self.instructionsFrom)",
-                "exactly one of instructions and instructionsFrom must be set",
-            ),
+                "!has(self.steps) || self.steps.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
+                "weights must not fall from one step to the next: sort the steps",
+                ".steps",
+            )
+        )
+    )
+    steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    analysis: Analysis = Analysis()
+    progress_deadline: Span = timedelta(minutes=10)
+    history_limit: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class AgentSpec(OneOf):
+    """What a team declares about its agent."""
+
+    CHOICES = ("instructions", "instructions_from")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
             (
                 "!has(self.rollout) || !has(self.rollout.analysis) || !has(self.rollout.analysis.metrics) || "
                 "self.rollout.analysis.metrics.all(m, has(self.slos) && self.slos.exists(s, s.name == m.name))",
                 "every name in rollout.analysis.metrics must be the name of one of slos",
+                ".rollout.analysis.metrics",
             ),
             (
                 "!has(self.rollout) || !has(self.rollout.steps) || "
                 "!self.rollout.steps.exists(s, has(s.evals)) || (has(self.evals) && self.evals.size() > 0)",
                 "a rollout step evals needs at least one of spec.evals",
+                ".rollout.steps",
+            ),
+            (
+                "!has(self.confidence) || has(self.output)",
+                "confidence needs output.schema, so that every answer has the field it is read from",
+                ".confidence",
+            ),
+            (
+                "!has(self.fallbacks) || has(self.confidence) || !self.fallbacks.exists(f, 'LowConfidence' in f.on)",
+                "a fallback on LowConfidence needs spec.confidence",
+                ".fallbacks",
+            ),
+            (
+                "!has(self.fallbacks) || self.fallbacks.size() == 0 || !self.fallbacks.exists(f, 'Any' in f.on) || "
+                "(self.fallbacks.filter(f, 'Any' in f.on).size() == 1 && "
+                "'Any' in self.fallbacks[self.fallbacks.size() - 1].on)",
+                "the fallback on Any must be the last: those after it would never be reached",
+                ".fallbacks",
             ),
         )
     )

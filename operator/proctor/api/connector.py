@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from proctor.api.fields import SET, Digest, Duration, Key, Label, Number, ObjectName, Time, ToolName, by, rules
+from proctor.api.fields import SET, Digest, Key, Label, ModelName, Number, ObjectName, Span, Time, ToolName, by, rules
 from proctor.api.meta import Object, Report, Spec, Status
 
 
@@ -40,9 +40,19 @@ class SecretKeyReference(Spec):
 class Auth(Spec):
     """The credential and the header that carries it. Only the gateway ever reads the Secret."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!(self.header.lowerAscii() in "
+                "['connection', 'content-length', 'content-type', 'host', 'te', 'transfer-encoding', 'upgrade'])",
+                "header must not be one that the connection itself needs: use Authorization or the system's own",
+                ".header",
+            )
+        )
+    )
     secret_ref: SecretKeyReference
-    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=64)] = "Authorization"
-    prefix: Annotated[str, Field(max_length=32)] = "Bearer "
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", min_length=1, max_length=64)] = "Authorization"
+    prefix: Annotated[str, Field(pattern=r"^[ -~]*$", max_length=32, description="What stands before it.")] = "Bearer "
 
 
 class Tool(Spec):
@@ -62,7 +72,7 @@ class Tool(Spec):
 class Price(Spec):
     """What a model costs, in the installation's currency, for a million tokens."""
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName
     input_per_million: Number
     output_per_million: Number
     cached_input_per_million: Number | None = None
@@ -73,7 +83,7 @@ class ConnectorLimits(Spec):
 
     rps: Annotated[int, Field(ge=1, le=1_000_000, description="Calls per second.")] | None = None
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    timeout: Duration = timedelta(seconds=30)
+    timeout: Span = timedelta(seconds=30)
 
 
 class ConnectorSpec(Spec):
@@ -81,15 +91,24 @@ class ConnectorSpec(Spec):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("self.type != 'Model' || !has(self.tools) || self.tools.size() == 0", "tools need type MCP, HTTP or A2A"),
-            ("self.type == 'Model' || !has(self.prices) || self.prices.size() == 0", "prices need type Model"),
+            (
+                "self.type != 'Model' || !has(self.tools) || self.tools.size() == 0",
+                "tools need type MCP, HTTP or A2A",
+                ".tools",
+            ),
+            (
+                "self.type == 'Model' || !has(self.prices) || self.prices.size() == 0",
+                "prices need type Model",
+                ".prices",
+            ),
         )
     )
     type: ConnectorType
     url: Annotated[
         str,
         Field(
-            pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
+            pattern=r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+            r"(/[-A-Za-z0-9._~!$&'()*+,;=:@%/]*)?$",
             max_length=2048,
             description="Without user, password, query or fragment: credentials belong into auth.",
         ),

@@ -10,9 +10,16 @@ from typing import Annotated, Any, Final
 from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_DURATION: Final = r"^([0-9]+(ms|d|h|m|s))+$"
+# The digits of each unit are bounded so that no sum leaves what `timedelta` and a date can hold (some 600 years).
+DURATION: Final = r"^([0-9]{1,5}d)?([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$"
 _PART: Final = re.compile(r"([0-9]+)(ms|d|h|m|s)")
-_DECIMAL: Final = r"^[0-9]+(\.[0-9]+)?$"
+DECIMAL: Final = r"^[0-9]+(\.[0-9]+)?$"
+RATIO: Final = r"^(0(\.[0-9]+)?|1(\.0+)?)$"
+_WINDOW: Final = r"^([0-9]{1,4}d)?([0-9]{1,5}h)?$"
+_HOURS: Final = (
+    "(int('0' + self.find('^[0-9]+d').replace('d', '')) * 24 + int('0' + self.find('[0-9]+h$').replace('h', '')))"
+)
+_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 _LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -20,7 +27,8 @@ def parse_duration(text: object) -> timedelta:
     """A duration from text such as `90s`, `1h30m`, `28d`, `500ms`. Raises ValueError for anything else."""
     if isinstance(text, timedelta):
         return text
-    if not isinstance(text, str) or not re.match(_DURATION, text):
+    # `fullmatch`, for `$` also matches before a newline at the end, where the API server's expressions do not.
+    if not isinstance(text, str) or not text or not re.fullmatch(DURATION, text):
         msg = f"{text!r} is not a duration such as 90s, 10m, 1h30m or 28d"
         raise ValueError(msg)
     return timedelta(milliseconds=sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
@@ -38,12 +46,17 @@ def format_duration(duration: timedelta) -> str:
 
 
 def _parse_decimal(text: object) -> object:
-    if isinstance(text, str) and re.match(_DECIMAL, text):
+    if isinstance(text, str) and re.fullmatch(DECIMAL, text):
         return Decimal(text)
     if isinstance(text, Decimal):
         return text
     msg = f'{text!r} is not a decimal in quotes such as "0.20"'
     raise ValueError(msg)
+
+
+def format_decimal(number: Decimal) -> str:
+    """The number without an exponent, as `Number` reads it back."""
+    return format(number, "f")
 
 
 def format_time(time: datetime) -> str:
@@ -53,42 +66,81 @@ def format_time(time: datetime) -> str:
 
 JSONValue = Any
 
+
+def by(*keys: str) -> dict[str, JSONValue]:
+    """A list whose items are told apart by these keys, for the API server as for server-side apply."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+def rules(*validations: tuple[str, str] | tuple[str, str, str]) -> dict[str, JSONValue]:
+    """CEL rules that the API server checks: an expression, the message shown when it is false, and perhaps a field.
+
+    The field is the path (`.from`) below the object which the message points at, when not the object itself.
+    """
+    words = ("rule", "message", "fieldPath")
+    return {"x-kubernetes-validations": [dict(zip(words, each, strict=False)) for each in validations]}
+
+
+def _duration(**bounds: JSONValue) -> dict[str, JSONValue]:
+    return {"type": "string", "pattern": DURATION, "minLength": 1, "maxLength": 32} | bounds
+
+
+def _decimal(pattern: str) -> dict[str, JSONValue]:
+    return {"type": "string", "pattern": pattern, "maxLength": 32}
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _DURATION, "maxLength": 32}),
+    WithJsonSchema(_duration()),
 ]
+"""A time span such as `90s`, `1h30m` or `28d`; zero is allowed."""
+
+Span = Annotated[
+    Duration,
+    Field(gt=timedelta(0)),
+    WithJsonSchema(
+        _duration() | rules(("self.matches('[1-9]')", "must be longer than zero, for example 90s, 10m, 1h30m or 28d"))
+    ),
+]
+"""A time span above zero."""
+
+Window = Annotated[
+    Duration,
+    Field(ge=timedelta(hours=1), le=timedelta(days=90)),
+    WithJsonSchema(
+        {"type": "string", "pattern": _WINDOW, "minLength": 1, "maxLength": 16}
+        | rules((f"{_HOURS} >= 1 && {_HOURS} <= 2160", "must be from 1h to 90d, for example 28d"))
+    ),
+]
+"""The time over which an objective is judged, from 1h to 90d, without minutes."""
+
 Number = Annotated[
     Decimal,
     BeforeValidator(_parse_decimal),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _DECIMAL, "maxLength": 32}),
+    PlainSerializer(format_decimal, return_type=str),
+    WithJsonSchema(_decimal(DECIMAL)),
 ]
 """A non-negative decimal, written as a string so that no reader rounds it."""
 
-Ratio = Annotated[
-    Decimal,
-    BeforeValidator(_parse_decimal),
-    Field(ge=0, le=1),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(0(\.[0-9]+)?|1(\.0+)?)$", "maxLength": 32}),
-]
+Ratio = Annotated[Number, Field(ge=0, le=1), WithJsonSchema(_decimal(RATIO))]
 """A decimal from 0 to 1, written as a string."""
 
+Chance = Annotated[Number, Field(gt=0, lt=1), WithJsonSchema(_decimal(r"^0\.[0-9]*[1-9][0-9]*$"))]
+"""A decimal above 0 and below 1, written as a string."""
+
 Percent = Annotated[
-    Decimal,
-    BeforeValidator(_parse_decimal),
+    Number,
     Field(gt=0, lt=100),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^([0-9]|[1-9][0-9])(\.[0-9]+)?$", "maxLength": 32}),
+    WithJsonSchema(_decimal(r"^(0\.[0-9]*[1-9][0-9]*|[1-9][0-9]?(\.[0-9]+)?)$")),
 ]
 """A percentage above 0 and below 100, written as a string: 100 % leaves no error budget."""
 
 Time = Annotated[
     AwareDatetime,
     PlainSerializer(format_time, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME, "maxLength": 32}),
 ]
 
 Name = Annotated[str, Field(pattern=_LABEL, min_length=1, max_length=63)]
@@ -103,6 +155,14 @@ Key = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_lengt
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", min_length=1, max_length=128)]
 """A tool's name, as MCP 2026-07-28 allows it."""
 
+ModelName = Annotated[str, Field(pattern=r"^[!-~]+$", min_length=1, max_length=256)]
+"""A model's name, as its endpoint knows it."""
+
+Image = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9._:/]*(@sha256:[0-9a-f]{64})?$", min_length=1, max_length=512)
+]
+"""A container image; with a digest it can never become another one."""
+
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Expression = Annotated[str, Field(min_length=1, max_length=2048)]
 """A CEL expression."""
@@ -110,16 +170,6 @@ Expression = Annotated[str, Field(min_length=1, max_length=2048)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", min_length=1, max_length=63)]
 """A data class or another free word of the platform's own vocabulary."""
-
-
-def by(*keys: str) -> dict[str, JSONValue]:
-    """A list whose items are told apart by these keys, for the API server as for server-side apply."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
-
-
-def rules(*validations: tuple[str, str]) -> dict[str, JSONValue]:
-    """CEL rules that the API server checks: pairs of an expression and the message shown when it is false."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in validations]}
 
 
 SET: Final[dict[str, JSONValue]] = {"x-kubernetes-list-type": "set"}

@@ -49,6 +49,8 @@ class Kind:
     scope: Scope = Scope.NAMESPACED
     scale: Scale | None = None
     longest_name: int = 63
+    rules: tuple[tuple[str, str], ...] = ()
+    """CEL rules that need more than the spec: the object's name, or its status."""
 
     @property
     def name(self) -> str:
@@ -75,6 +77,12 @@ AGENT: Final = Kind(
     plural="agents",
     short="ag",
     scale=Scale(".spec.runtime.replicas", ".status.replicas", ".status.selector"),
+    rules=(
+        (
+            "!has(self.spec.fallbacks) || self.spec.fallbacks.all(f, !has(f.agent) || f.agent != self.metadata.name)",
+            "spec.fallbacks: an agent must not be its own fallback; name another agent",
+        ),
+    ),
     columns=(
         _READY,
         _REASON,

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema
 
-from proctor.api.fields import Time, by
+from proctor.api.fields import Time, by, rules
 
 
 class Spec(BaseModel):
     """A part of what the user declares. Unknown fields are refused: to act on half a spec is worse than not to act."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class OneOf(Spec):
+    """A choice: exactly one of the fields that `CHOICES` names is set. The API server holds it as much as we do."""
+
+    CHOICES: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def choice(self) -> str:
+        """The name of the field that is set."""
+        return next(name for name in self.CHOICES if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(getattr(self, name) is not None for name in self.CHOICES) != 1:
+            raise ValueError(self._demand())
+        return self
+
+    @classmethod
+    def _demand(cls) -> str:
+        *most, last = (to_camel(name) for name in cls.CHOICES)
+        return f"exactly one of {', '.join(most)} and {last} must be set"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler.resolve_ref_schema(handler(core_schema))
+        present = ", ".join(f"has(self.{to_camel(name)})" for name in cls.CHOICES)
+        one = rules((f"[{present}].filter(x, x).size() == 1", cls._demand()))
+        made["x-kubernetes-validations"] = [*one["x-kubernetes-validations"], *made.get("x-kubernetes-validations", ())]
+        return made
 
 
 class Report(BaseModel):

@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from proctor.api import names
-from proctor.api.fields import format_duration
+from proctor.api.fields import format_decimal, format_duration, rules
 from proctor.api.kinds import Column, Kind
 
 Schema = dict[str, Any]
@@ -53,7 +53,7 @@ class _Dialect(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, timedelta):
             return format_duration(dft)
-        return str(dft) if isinstance(dft, Decimal) else super().encode_default(dft)
+        return format_decimal(dft) if isinstance(dft, Decimal) else super().encode_default(dft)
 
 
 def structural(schema: Mapping[str, Any], *, defaults: bool) -> Schema:
@@ -143,16 +143,15 @@ def _root(kind: Kind) -> Schema:
             "spec": whole["spec"],
             "status": measured["status"],
         },
-        "x-kubernetes-validations": [_name_rule(kind)],
-    }
+    } | rules(_name_rule(kind), *kind.rules)
 
 
-def _name_rule(kind: Kind) -> Schema:
-    return {
-        "rule": f"self.metadata.name.size() <= {kind.longest_name} && !self.metadata.name.contains('.')",
-        "message": f"metadata.name must have at most {kind.longest_name} characters and no dot: it becomes a label, a "
-        "part of other names and of a URL; choose a shorter one",
-    }
+def _name_rule(kind: Kind) -> tuple[str, str]:
+    return (
+        f"self.metadata.name.size() <= {kind.longest_name} && !self.metadata.name.contains('.')",
+        f"metadata.name must have at most {kind.longest_name} characters and no dot, for it becomes a label, a part of "
+        "other names and of a URL: choose a shorter one",
+    )
 
 
 def _column(column: Column) -> Schema:
