@@ -27,6 +27,11 @@ class Outcome:
         """Whether no condition is unmet."""
         return not self.unmet
 
+    def miss(self, reason: str) -> None:
+        """Count a condition that cannot be met."""
+        self.asked += 1
+        self.unmet.append(reason)
+
     def require(self, met: bool, reason: str) -> None:
         """Count one condition; `reason` says what it asks for and what there was."""
         self.asked += 1
@@ -106,7 +111,7 @@ def _match_value(wanted: ValueMatch, seen: Seen, outcome: Outcome) -> None:
     try:
         value = fill(wanted.value, sources)
     except Unfilled as exc:
-        outcome.require(False, f"{wanted.value}: {exc}")
+        outcome.miss(f"{wanted.value}: {exc}")
         return
     _compare(value, wanted, wanted.value, sources, outcome)
 
@@ -117,7 +122,7 @@ def _compare(value: Any, wanted: Comparison, place: str, sources: Sources, outco
             expected = fill(template, sources)
             met = _COMPARISONS[name](value, expected)
         except (Unfilled, TypeError) as exc:
-            outcome.require(False, f"{place} {name}: {exc}")
+            outcome.miss(f"{place} {name}: {exc}")
         else:
             outcome.require(met, f"{place} {name} {expected!r}, got {value!r}")
 

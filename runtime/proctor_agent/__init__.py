@@ -1,0 +1,1 @@
+"""The default program in an agent pod."""
