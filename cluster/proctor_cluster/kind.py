@@ -35,7 +35,7 @@ handler: test-handler
 
 def offer(settings: Settings) -> Offer:
     """Offer kind when a container engine answers. kind itself is downloaded when it is not on PATH."""
-    problem = _engine_problem()
+    problem = engine_problem()
     return Offer(
         "kind",
         "a container engine answers, so kind can run a cluster",
@@ -58,7 +58,7 @@ def up(settings: Settings) -> Cluster:
 
 def down(settings: Settings) -> None:
     """Delete the kind cluster of this name and its kubeconfig; nothing when it was never made. May be run again."""
-    if not _home(settings).exists() or _engine_problem():
+    if not _home(settings).exists() or engine_problem():
         return
     kind = _kind(settings)
     kind.ensure_kind()
@@ -70,6 +70,14 @@ def load(settings: Settings, archive: Path) -> None:
     """Import a docker archive into the nodes of the cluster."""
     kind = _kind(settings)
     run([kind.kind_path, "load", "image-archive", str(archive), f"--name={kind.name}"])
+
+
+def images(settings: Settings) -> set[str]:
+    """Names of the images that the cluster's node holds."""
+    kind = _kind(settings)
+    return set(
+        run(["docker", "exec", f"{kind.name}-control-plane", "ctr", "-n", "k8s.io", "images", "list", "-q"]).split()
+    )
 
 
 def _cluster(settings: Settings, kind: KindCluster) -> Cluster:
@@ -107,7 +115,8 @@ def _kubeconfig(settings: Settings) -> Path:
     return _home(settings) / f"{settings.name}.kubeconfig"
 
 
-def _engine_problem() -> str | None:
+def engine_problem() -> str | None:
+    """Why no container engine can be used; None when one answers."""
     if not shutil.which("docker"):
         return "docker is not on PATH"
     try:

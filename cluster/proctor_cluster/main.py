@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from proctor_cluster import clusters
+from proctor_cluster import clusters, images
 from proctor_cluster.errors import ClusterError
 from proctor_cluster.progress import say
 from proctor_cluster.settings import Settings
@@ -45,7 +45,14 @@ def down(settings: Settings) -> None:
     clusters.down(settings)
 
 
-COMMANDS: dict[str, Callable[[Settings], None]] = {"find": find, "up": up, "down": down}
+def build_images(settings: Settings) -> None:
+    """Build the images and bring them to the cluster; print their references."""
+    cluster = clusters.up(settings)
+    for reference in images.deliver(settings, cluster, images.build(settings)).values():
+        print(reference)
+
+
+COMMANDS: dict[str, Callable[[Settings], None]] = {"find": find, "up": up, "down": down, "images": build_images}
 
 
 def _parser() -> argparse.ArgumentParser:

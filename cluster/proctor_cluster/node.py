@@ -90,6 +90,11 @@ def images(settings: Settings) -> set[str]:
     return set(_in_node(settings, "ctr", "-n", "k8s.io", "images", "list", "-q").split())
 
 
+def blobs(settings: Settings) -> set[str]:
+    """Digests of the layers, configs and manifests that the node's container runtime holds."""
+    return set(_in_node(settings, "ctr", "-n", "k8s.io", "content", "list", "-q").split())
+
+
 def state_of(settings: Settings) -> Path:
     """The node's directory: its kubeconfig, logs, certificates and container runtime's data."""
     return settings.node_state.resolve() / settings.name
