@@ -89,7 +89,9 @@ def _deletions(world: World, rollout: Rollout, known: dict[str, Revision]) -> tu
         for each in world.children
         if each["kind"] in _KEPT_PER_REVISION and label_of(each, names.REVISION) not in live
     )
-    return tuple(deletion_of(each) for each in (*idle, *_forgotten(world, live)))
+    return tuple(
+        deletion_of(each) for each in (*idle, *_forgotten(world, live)) if not each["metadata"].get("deletionTimestamp")
+    )
 
 
 def _forgotten(world: World, live: set[str]) -> list[Manifest]:

@@ -41,7 +41,8 @@ def plan_isolation(world: IsolationWorld, now: datetime) -> Plan:
     """The probe's pod and its fence, for as long as there are agents; a new pod when the measurement is old."""
     resync = now + timedelta(seconds=world.platform.resync_seconds)
     if not world.agents:
-        return Plan(resync, deletions=tuple(deletion_of(each) for each in (world.pod, world.policy) if each))
+        here = (each for each in (world.pod, world.policy) if each and not each["metadata"].get("deletionTimestamp"))
+        return Plan(resync, deletions=tuple(deletion_of(each) for each in here))
     policy = _make_policy(world)
     observed = [world.policy] if world.policy else []
     pod = drift.stamped(_make_pod(world))

@@ -1,0 +1,57 @@
+"""The only writer to the cluster: a Plan in, its writes out, in the Plan's order."""
+
+from __future__ import annotations
+
+from proctor.plan.world import Deletion, Manifest, Plan
+from proctor.shell.cache import Key, key_of
+from proctor.shell.errors import Blocked
+from proctor.shell.ports import Ports
+
+
+async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
+    """Carries the Plan out for the object that it is about. Raises Retry or Blocked at the first write that fails."""
+    for manifest in plan.applies:
+        await _apply(manifest, ports)
+    if plan.status is not None:
+        await _report(plan.status, about, ports)
+    for event in plan.events:
+        await ports.kube.tell(about, event, ports.clock.now())
+    for deletion in plan.deletions:
+        await _delete(deletion, ports)
+
+
+async def _apply(manifest: Manifest, ports: Ports) -> None:
+    if ports.cache.version(key_of(manifest)) is None:
+        await _refuse_foreign(manifest, ports)
+    # What we wrote is known at once: a reconcile before the watch's echo must not write it again.
+    ports.cache.put(await ports.kube.apply(manifest))
+
+
+async def _refuse_foreign(manifest: Manifest, ports: Ports) -> None:
+    """Server-side apply would take over an object of somebody else that happens to have the name."""
+    kind, namespace, name = key_of(manifest)
+    found = await ports.kube.get(kind, namespace, name)
+    if found is None or _owners(found) & _owners(manifest):
+        return
+    raise Blocked("NameTaken", f"{kind} {namespace}/{name} exists and is not ours: delete or rename it")
+
+
+def _owners(manifest: Manifest) -> set[str]:
+    return {each["uid"] for each in manifest["metadata"].get("ownerReferences", ())}
+
+
+async def _report(status: Manifest, about: Manifest, ports: Ports) -> None:
+    metadata = about["metadata"]
+    identity = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
+    # The resource version makes it a compare-and-swap: a status is never written onto a spec it was not computed from,
+    # and a deposed leader's late write is refused.
+    body = {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": identity, "status": status}
+    ports.cache.put(await ports.kube.apply_status(body))
+
+
+async def _delete(deletion: Deletion, ports: Ports) -> None:
+    lingering = await ports.kube.delete(deletion)
+    if lingering is not None:
+        ports.cache.put(lingering)
+    else:
+        ports.cache.drop(Key(deletion.kind, deletion.namespace, deletion.name), deletion.uid)

@@ -1,0 +1,92 @@
+"""From news of the cluster to keys of the queue: which objects have to be looked at again when one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from proctor.api import names
+from proctor.plan.world import Manifest
+from proctor.shell.cache import Cache, Key, controller_name, key_of
+from proctor.shell.ports import Clock
+from proctor.shell.queue import Queue
+from proctor.shell.reconcile import ISOLATION
+from proctor.shell.resources import OURS
+
+_OURS = frozenset(each.kind for each in OURS)
+
+_GATHERING = timedelta(milliseconds=30)
+"""Changes come in flocks: a Deployment, its pods, its status. One look at the end of the flock does for all."""
+
+
+class Intake:
+    """Takes in news from watches and lists, and puts keys on the queue."""
+
+    def __init__(self, cache: Cache, queue: Queue, clock: Clock) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._clock = clock
+
+    def changed(self, body: Manifest) -> bool:
+        """An object is there, in this version; whether that was news."""
+        is_news = self._cache.put(body)
+        if is_news:
+            self.look_at(affected(body, self._cache))
+        return is_news
+
+    def deleted(self, body: Manifest) -> bool:
+        """An object is gone; whether that was news."""
+        is_news = self._cache.drop(key_of(body), body["metadata"]["uid"])
+        if is_news:
+            self.look_at(affected(body, self._cache))
+        return is_news
+
+    def look_at(self, keys: Iterator[Key]) -> None:
+        """These are to be looked at soon."""
+        due = self._clock.now() + _GATHERING
+        for key in keys:
+            self._queue.add(key, due)
+
+    def look_at_everything(self) -> None:
+        """Every object of ours is to be looked at, as after a start."""
+        now = self._clock.now()
+        for kind in _OURS:
+            for key in self._cache.keys(kind):
+                self._queue.add(key, now)
+        for namespace in {key.namespace for key in self._cache.keys("Agent")}:
+            self._queue.add(_isolation(namespace), now)
+
+
+def affected(body: Manifest, cache: Cache) -> Iterator[Key]:
+    """The keys whose World holds the object."""
+    kind, namespace, name = key_of(body)
+    labels = body["metadata"].get("labels", {})
+    if kind in _OURS:
+        yield Key(kind, namespace, name)
+    match kind:
+        case "Agent":
+            yield _isolation(namespace)
+        case "Connector":
+            yield from _agents_using(name, namespace, cache)
+        case "NetworkPolicy":
+            yield from cache.keys("Agent", namespace)
+        case "RuntimeClass":
+            yield from cache.keys("Agent")
+    if names.PROBE in labels:
+        yield _isolation(namespace)
+        yield from cache.keys("Agent", namespace)
+    owner = controller_name(body, "Agent") or labels.get(names.AGENT)
+    if owner:
+        yield Key("Agent", namespace, owner)
+
+
+def _agents_using(connector: str, namespace: str, cache: Cache) -> Iterator[Key]:
+    for body in cache.within("Agent", namespace):
+        spec = body.get("spec", {})
+        used = [spec.get("model", {}), *spec.get("tools", ())]
+        if any(each.get("connector") == connector for each in used):
+            yield key_of(body)
+
+
+def _isolation(namespace: str) -> Key:
+    return Key(ISOLATION, namespace, "")

@@ -1,0 +1,167 @@
+"""The operator's process: cache, watches, lease, queue; the first of them that ends, ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import kopf
+import structlog
+
+from proctor.shell import logs
+from proctor.shell.cache import Cache
+from proctor.shell.client import Client
+from proctor.shell.clock import SystemClock
+from proctor.shell.errors import ProctorError
+from proctor.shell.health import Health
+from proctor.shell.intake import Intake
+from proctor.shell.kube import RealKube
+from proctor.shell.lease import Elector, Leadership
+from proctor.shell.ports import Ports
+from proctor.shell.prober import GatewayProber
+from proctor.shell.queue import Queue
+from proctor.shell.runner import Runner
+from proctor.shell.settings import Settings
+from proctor.shell.watches import Watches
+
+_FINISH_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """Entry point `proctor-operator`. Exit code 0 after SIGTERM, 1 when a restart is the cure."""
+    settings = Settings()
+    logs.configure(settings.log_level)
+    sys.exit(asyncio.run(_run(settings)))
+
+
+@dataclass
+class _Process:
+    """What the process consists of."""
+
+    settings: Settings
+    client: Client
+    session: aiohttp.ClientSession
+    watches: Watches
+    elector: Elector
+    runner: Runner
+    intake: Intake
+    is_filled: bool = False
+
+    def why_not_ready(self) -> str | None:
+        return None if self.is_filled else "the cluster has not been listed yet"
+
+
+async def _run(settings: Settings) -> int:
+    client = await Client.connect(settings.kubeconfig)
+    async with aiohttp.ClientSession() as session:
+        process = _assemble(settings, client, session)
+        health = Health(process.why_not_ready)
+        await health.start(settings.port)
+        try:
+            return await _until_told(process)
+        finally:
+            await process.elector.release()
+            await health.stop()
+            await client.close()
+
+
+def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession) -> _Process:
+    clock, cache, queue = SystemClock(), Cache(), Queue()
+    identity = settings.identity or f"{socket.gethostname()}-{os.getpid()}"
+    leadership = Leadership(time.monotonic)
+    kube = RealKube(client, leadership, identity)
+    prober = GatewayProber(session, settings.internal_url(), settings.gateway_token_file)
+    ports = Ports(kube=kube, cache=cache, prober=prober, clock=clock, platform=settings.platform())
+    intake = Intake(cache, queue, clock)
+    elector = Elector(
+        client,
+        leadership,
+        identity=identity,
+        namespace=settings.namespace,
+        clock=clock,
+        monotonic=time.monotonic,
+    )
+    return _Process(
+        settings=settings,
+        client=client,
+        session=session,
+        watches=Watches(kube, cache, intake, clock),
+        elector=elector,
+        runner=Runner(queue, ports, settings.workers),
+        intake=intake,
+    )
+
+
+async def _until_told(process: _Process) -> int:
+    """Runs until SIGTERM (0) or until a part of the process ends by itself (1)."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, told.set)
+    work = asyncio.create_task(_work(process))
+    stop = asyncio.create_task(told.wait())
+    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        log.info("told to stop")
+        process.runner.stop()
+        await _settle(work)
+        return 0
+    await _settle(stop)
+    _explain(work)
+    return 1
+
+
+async def _settle(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait({task}, timeout=_FINISH_SECONDS if not task.done() else 0)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _explain(work: asyncio.Task[None]) -> None:
+    fault = work.exception()
+    if isinstance(fault, BaseExceptionGroup):
+        expected, unexpected = fault.split(ProctorError)
+        for each in expected.exceptions if expected else ():
+            log.error("ending", error=str(each), type=type(each).__name__)
+        if unexpected:
+            log.error("ending by a bug", exc_info=unexpected)
+    else:
+        log.error("ending", error=str(fault) if fault else "a part of the process ended")
+
+
+async def _work(process: _Process) -> None:
+    await process.watches.fill()
+    process.is_filled = True
+    # A standby watches too: it leads with a warm cache.
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_forever(_watch(process), "the watches ended"))
+        group.create_task(process.watches.check(process.settings.relist_seconds))
+        group.create_task(_lead(process))
+
+
+async def _watch(process: _Process) -> None:
+    await kopf.operator(registry=process.watches.registry(), standalone=True, clusterwide=True)
+
+
+async def _forever(part: Awaitable[None], why: str) -> None:
+    await part
+    raise ProctorError(why)
+
+
+async def _lead(process: _Process) -> None:
+    await process.elector.acquire()
+    process.intake.look_at_everything()
+    async with asyncio.TaskGroup() as group:
+        keeping = group.create_task(process.elector.keep())
+        await process.runner.run()
+        keeping.cancel()

@@ -1,0 +1,83 @@
+"""From a key to a World: reads only, and from the cache wherever the cache can know."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from proctor.api.agent import Agent
+from proctor.api.connector import Connector
+from proctor.api.meta import Invalid, ObjectMeta, Status
+from proctor.plan import isolation
+from proctor.plan.acknowledge import KeptWorld
+from proctor.plan.connector import ConnectorWorld, is_probe_due
+from proctor.plan.isolation import IsolationWorld
+from proctor.plan.world import Manifest, World
+from proctor.shell.ports import Ports
+
+
+async def observe_agent(agent: Agent, ports: Ports) -> World:
+    """All that is known of the Agent and its surroundings."""
+    cache, namespace = ports.cache, agent.metadata.namespace
+    owned = cache.owned(agent.metadata.uid)
+    probe = cache.get("Pod", namespace, isolation.probe_name(namespace))
+    return World(
+        agent=agent,
+        instructions=await _instructions(agent, ports),
+        connectors=_connectors(agent, ports),
+        children=owned,
+        pods=cache.of_agent("Pod", namespace, agent.metadata.name),
+        network_policies=tuple(cache.within("NetworkPolicy", namespace)),
+        isolation=isolation.measure(probe),
+        runtime_classes=frozenset(key.name for key in cache.keys("RuntimeClass")),
+        platform=ports.platform,
+    )
+
+
+async def observe_connector(connector: Connector, ports: Ports, now: datetime) -> ConnectorWorld:
+    """The Connector, measured anew if a measurement is due."""
+    probe = await ports.prober.probe(connector) if is_probe_due(connector, now) else None
+    return ConnectorWorld(connector, probe)
+
+
+def observe_isolation(namespace: str, ports: Ports) -> IsolationWorld:
+    """The namespace's agents and the probe of its network."""
+    name, cache = isolation.probe_name(namespace), ports.cache
+    agents = (_valid(body) for body in cache.within("Agent", namespace))
+    return IsolationWorld(
+        namespace=namespace,
+        agents=tuple(agent for agent in agents if agent is not None and not agent.is_deleting),
+        pod=cache.get("Pod", namespace, name),
+        policy=cache.get("NetworkPolicy", namespace, name),
+        platform=ports.platform,
+    )
+
+
+def observe_kept(body: Manifest) -> KeptWorld:
+    """An object of a kind that nothing acts on yet."""
+    status = body.get("status", {})
+    return KeptWorld(body["kind"], ObjectMeta.model_validate(body["metadata"]), Status.model_validate(status), status)
+
+
+async def _instructions(agent: Agent, ports: Ports) -> str | None:
+    source = agent.spec.instructions_from
+    if source is None:
+        return agent.spec.instructions
+    ref = source.config_map_key_ref
+    # Read live: to watch every ConfigMap of the cluster for the few that are referred to would cost far more.
+    found = await ports.kube.get("ConfigMap", agent.metadata.namespace, ref.name)
+    text: str | None = (found or {}).get("data", {}).get(ref.key)
+    return text
+
+
+def _connectors(agent: Agent, ports: Ports) -> dict[str, Connector]:
+    spec, namespace = agent.spec, agent.metadata.namespace
+    names = {spec.model.connector, *(grant.connector for grant in spec.tools)}
+    bodies = ((name, ports.cache.get("Connector", namespace, name)) for name in sorted(names))
+    return {name: Connector.parse(body) for name, body in bodies if body is not None}
+
+
+def _valid(body: Manifest) -> Agent | None:
+    try:
+        return Agent.parse(body)
+    except Invalid:
+        return None

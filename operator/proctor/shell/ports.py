@@ -1,0 +1,59 @@
+"""The seams of the shell: what it needs of the cluster, of the gateway and of time. Simulations stand behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from proctor.api.connector import Connector
+from proctor.plan.connector import NoProbe, Probe
+from proctor.plan.world import Deletion, Event, Manifest, Platform
+from proctor.shell.cache import Cache
+
+
+class Kube(Protocol):
+    """The API server. Every call raises Retry or Blocked, never anything of a client library."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """The object as it is now; None if there is none."""
+
+    async def list(self, kind: str) -> list[Manifest]:
+        """All objects of the kind that concern us, in all namespaces."""
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply, with force, under our field manager: the object as it is then."""
+
+    async def apply_status(self, manifest: Manifest) -> Manifest:
+        """The same for the status subresource. With metadata.resourceVersion set, only onto that version."""
+
+    async def delete(self, deletion: Deletion) -> Manifest | None:
+        """Deletes exactly the object with that uid: the object if it lingers, None if it is gone, or was already."""
+
+    async def tell(self, about: Manifest, event: Event, now: datetime) -> None:
+        """Writes an Event, or counts it up if it was written before. Never raises: a story with a hole beats none."""
+
+
+class Prober(Protocol):
+    """The gateway, which alone holds the credentials."""
+
+    async def probe(self, connector: Connector) -> Probe | NoProbe:
+        """Calls the system. Never raises: what went wrong is part of the answer."""
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All that a reconcile may touch."""
+
+    kube: Kube
+    cache: Cache
+    prober: Prober
+    clock: Clock
+    platform: Platform

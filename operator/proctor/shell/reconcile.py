@@ -1,0 +1,73 @@
+"""observe → plan → apply, for each kind of key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from proctor.api.agent import Agent
+from proctor.api.connector import Connector
+from proctor.api.meta import Invalid
+from proctor.plan.acknowledge import plan_invalid, plan_kept
+from proctor.plan.agent import plan_agent, plan_refused
+from proctor.plan.connector import plan_connector
+from proctor.plan.isolation import plan_isolation
+from proctor.plan.world import Manifest, Plan, World
+from proctor.shell.apply import apply
+from proctor.shell.cache import Key
+from proctor.shell.errors import Blocked
+from proctor.shell.observe import observe_agent, observe_connector, observe_isolation, observe_kept
+from proctor.shell.ports import Ports
+
+ISOLATION = "Isolation"
+"""The kind of the keys that stand for the probe of a namespace's network; there is no object of it."""
+
+
+async def reconcile(key: Key, ports: Ports) -> datetime | None:
+    """Brings one key to where it should be; when to look again, or None if there is nothing to look at."""
+    if key.kind == ISOLATION:
+        return await _isolation(key.namespace, ports)
+    body = ports.cache.get(*key)
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return None
+    try:
+        return await _object(key.kind, body, ports)
+    except Invalid as exc:
+        return await _carry_out(plan_invalid(observe_kept(body), str(exc), ports.clock.now()), body, ports)
+
+
+async def _object(kind: str, body: Manifest, ports: Ports) -> datetime:
+    match kind:
+        case "Agent":
+            return await _agent(body, ports)
+        case "Connector":
+            return await _connector(body, ports)
+        case _:
+            return await _carry_out(plan_kept(observe_kept(body), ports.clock.now()), body, ports)
+
+
+async def _agent(body: Manifest, ports: Ports) -> datetime:
+    world = await observe_agent(Agent.parse(body), ports)
+    try:
+        return await _carry_out(plan_agent(world, ports.clock.now()), body, ports)
+    except Blocked as exc:
+        return await _refused(world, exc, body, ports)
+
+
+async def _refused(world: World, refusal: Blocked, body: Manifest, ports: Ports) -> datetime:
+    plan = plan_refused(world, refusal.obstacle, ports.clock.now())
+    return await _carry_out(Plan(plan.wake_at, status=plan.status, events=plan.events), body, ports)
+
+
+async def _connector(body: Manifest, ports: Ports) -> datetime:
+    world = await observe_connector(Connector.parse(body), ports, ports.clock.now())
+    return await _carry_out(plan_connector(world, ports.clock.now()), body, ports)
+
+
+async def _isolation(namespace: str, ports: Ports) -> datetime:
+    plan = plan_isolation(observe_isolation(namespace, ports), ports.clock.now())
+    return await _carry_out(plan, {}, ports)
+
+
+async def _carry_out(plan: Plan, body: Manifest, ports: Ports) -> datetime:
+    await apply(plan, body, ports)
+    return plan.wake_at
