@@ -1,0 +1,1 @@
+"""Whether a program honours the contract of an agent pod (docs/agent-contract.md)."""
