@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHOWN_LINES = 30
+_SHOWN_WIDTH = 600
 
 
 class CommandError(ClusterError):
@@ -20,10 +21,14 @@ class CommandError(ClusterError):
 
     def __init__(self, argv: Sequence[str], code: int, said: str) -> None:
         """``argv`` is shown as it is: secrets go to programs by standard input or files, never as arguments."""
-        tail = "\n".join(f"  {line}" for line in said.strip().splitlines()[-_SHOWN_LINES:])
+        tail = "\n".join(f"  {_shortened(line)}" for line in said.strip().splitlines()[-_SHOWN_LINES:])
         super().__init__(f"{' '.join(argv)}: exit code {code}\n{tail}".rstrip())
         self.code = code
         self.said = said
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _SHOWN_WIDTH else f"{line[:_SHOWN_WIDTH]} … ({len(line)} characters)"
 
 
 def run(

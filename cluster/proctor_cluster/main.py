@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from proctor_cluster import clusters, images
+from proctor_cluster import clusters, demo, images, install
 from proctor_cluster.errors import ClusterError
 from proctor_cluster.progress import say
 from proctor_cluster.settings import Settings
@@ -52,7 +52,25 @@ def build_images(settings: Settings) -> None:
         print(reference)
 
 
-COMMANDS: dict[str, Callable[[Settings], None]] = {"find": find, "up": up, "down": down, "images": build_images}
+def install_proctor(settings: Settings) -> None:
+    """Build the images, install proctor and wait until it serves."""
+    cluster, _ = install.install(settings)
+    print(f"export KUBECONFIG={cluster.kubeconfig}")
+
+
+def show_demo(settings: Settings) -> None:
+    """Install proctor with an agent and the systems around it, and show it at work."""
+    demo.demo(settings)
+
+
+COMMANDS: dict[str, Callable[[Settings], None]] = {
+    "find": find,
+    "up": up,
+    "down": down,
+    "images": build_images,
+    "install": install_proctor,
+    "demo": show_demo,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
