@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proctor.api import approval
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Object
+from proctor.api.policy import ClusterPolicy, Policy
+from proctor.api.run import WorkflowRun
+from proctor.api.workflow import Workflow
 
 
 class Scope(StrEnum):
@@ -116,4 +120,88 @@ CONNECTOR: Final = Kind(
     ),
 )
 
-ALL: Final = (AGENT, CONNECTOR)
+_POLICY_COLUMNS: Final = (
+    Column("Mode", ".spec.mode", "What a finding leads to."),
+    _READY,
+    _REASON,
+    Column("Agents", ".status.agents.matched", "Agents that the policy selects.", type="integer"),
+    Column("Violating", ".status.agents.violating", "Agents that do not follow it.", type="integer"),
+    Column("Excepted", ".status.agents.excepted", "Agents that need not follow it, for a while.", type="integer"),
+    _AGE,
+    Column("Owner", ".spec.owner.team", "Who answers for the policy.", wide=True),
+    Column("Scanned", ".status.lastScan", "When the agents were last looked at.", type="date", wide=True),
+    _MESSAGE,
+)
+POLICY: Final = Kind(model=Policy, plural="policies", short="agpol", columns=_POLICY_COLUMNS)
+CLUSTER_POLICY: Final = Kind(
+    model=ClusterPolicy, plural="clusterpolicies", short="cagpol", columns=_POLICY_COLUMNS, scope=Scope.CLUSTER
+)
+
+APPROVAL: Final = Kind(
+    model=approval.Approval,
+    plural="approvals",
+    short="apr",
+    rules=approval.OBJECT_RULES,
+    columns=(
+        Column("Phase", ".status.phase", "Whether an answer is awaited."),
+        Column("Decision", ".status.decision", "The answer."),
+        Column("Question", ".spec.question", "What is asked."),
+        Column("Groups", ".spec.approvers.groups", "Groups whose members may answer."),
+        Column("Deadline", ".spec.deadline", "Until when an answer counts."),
+        _AGE,
+        Column("Users", ".spec.approvers.users", "Users who may answer.", wide=True),
+        Column("Decided by", ".status.decidedBy", "Who answered.", wide=True),
+        Column("Requested by", ".spec.requestedBy", "On whose behalf the question is asked.", wide=True),
+        Column("Digest", ".spec.subject.digest", "Of exactly what is approved.", wide=True),
+    ),
+)
+
+WORKFLOW: Final = Kind(
+    model=Workflow,
+    plural="workflows",
+    short="agwf",
+    # A run started by a schedule is called `<workflow>-<minute since 1970>`, and its name becomes a label, too.
+    longest_name=52,
+    columns=(
+        _READY,
+        _REASON,
+        Column("Version", ".spec.version", "The version of the definition."),
+        Column("Active", ".status.active", "Runs that have not ended.", type="integer"),
+        Column("Last", ".status.lastRun.phase", "How the latest run stands."),
+        Column("Started", ".status.lastRun.at", "When the latest run began.", type="date"),
+        _AGE,
+        Column("Owner", ".spec.owner.team", "Who answers for the workflow.", wide=True),
+        Column("Suspended", ".spec.suspend", "Whether no run is started.", type="boolean", wide=True),
+        Column("Next", ".status.nextRuns[0].at", "When the next run starts.", wide=True),
+        _MESSAGE,
+    ),
+)
+
+WORKFLOW_RUN: Final = Kind(
+    model=WorkflowRun,
+    plural="workflowruns",
+    short="agrun",
+    columns=(
+        Column("Workflow", ".spec.workflow.name", "What runs."),
+        Column("Phase", ".status.phase", "How far it is."),
+        Column("Progress", ".status.progress", "Steps that have ended, of all."),
+        Column("Failed", ".status.failedSteps", "Steps that failed."),
+        Column("Cost", ".status.spent.cost", "What it has cost so far."),
+        _AGE,
+        Column("Trigger", ".spec.trigger.name", "What started it.", wide=True),
+        Column("By", ".spec.requestedBy", "On whose behalf it runs.", wide=True),
+        Column("Finished", ".status.finishedAt", "When it ended.", type="date", wide=True),
+        Column("Message", ".status.message", "What it waits for, or why it failed.", wide=True),
+    ),
+)
+
+ALL: Final = (AGENT, CONNECTOR, POLICY, CLUSTER_POLICY, APPROVAL, WORKFLOW, WORKFLOW_RUN)
+
+
+def named(word: str) -> Kind:
+    """The kind that a person means by a kind's name, plural, singular or short name. Raises KeyError."""
+    wanted = word.lower()
+    for kind in ALL:
+        if wanted in {kind.singular, kind.plural, kind.short}:
+            return kind
+    raise KeyError(word)

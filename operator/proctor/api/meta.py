@@ -19,6 +19,11 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
+def _in_cel(name: str) -> str:
+    # Words of CEL's own grammar are escaped when they are fields.
+    return f"__{name}__" if name in {"loop", "namespace", "continue", "function", "package", "import"} else name
+
+
 class OneOf(Spec):
     """A choice: exactly one of the fields that `CHOICES` names is set. The API server holds it as much as we do."""
 
@@ -43,7 +48,7 @@ class OneOf(Spec):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         made = handler.resolve_ref_schema(handler(core_schema))
-        present = ", ".join(f"has(self.{to_camel(name)})" for name in cls.CHOICES)
+        present = ", ".join(f"has(self.{_in_cel(to_camel(name))})" for name in cls.CHOICES)
         one = rules((f"[{present}].filter(x, x).size() == 1", cls._demand()))
         made["x-kubernetes-validations"] = [*one["x-kubernetes-validations"], *made.get("x-kubernetes-validations", ())]
         return made

@@ -37,6 +37,7 @@ _KEPT: Final = (
     "maxProperties",
 )
 _UNSAID: Final = ("title", "default", "description", "$ref", "properties", "required", "items", "additionalProperties")
+_TYPED: Final = {"type", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"}
 _EXCLUSIVE: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
@@ -79,7 +80,7 @@ class _Translator:
             elif key not in _KEPT and key not in _UNSAID and key != "$defs":
                 raise Unstructural(f"{at or 'the root'}: a structural schema has no {key!r}")
         kept |= self._children(schema, at, defaults=defaults, inside=inside)
-        if "type" not in kept and "x-kubernetes-preserve-unknown-fields" not in kept:
+        if not kept.keys() & _TYPED:
             raise Unstructural(f"{at or 'the root'}: a type is missing")
         return kept
 
