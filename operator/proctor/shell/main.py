@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -55,7 +56,14 @@ class _Process:
     elector: Elector
     runner: Runner
     intake: Intake
+    told_to_stop: asyncio.Event
     is_filled: bool = False
+
+    def listen(self) -> None:
+        """SIGTERM and SIGINT are ours from now on."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self.told_to_stop.set)
 
     def why_not_ready(self) -> str | None:
         return None if self.is_filled else "the cluster has not been listed yet"
@@ -66,8 +74,8 @@ async def _run(settings: Settings) -> int:
     async with aiohttp.ClientSession() as session:
         process = _assemble(settings, client, session)
         health = Health(process.why_not_ready)
-        await health.start(settings.port)
         try:
+            await health.start(settings.port)
             return await _until_told(process)
         finally:
             await process.elector.release()
@@ -99,30 +107,31 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         elector=elector,
         runner=Runner(queue, ports, settings.workers),
         intake=intake,
+        told_to_stop=asyncio.Event(),
     )
 
 
 async def _until_told(process: _Process) -> int:
     """Runs until SIGTERM (0) or until a part of the process ends by itself (1)."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, told.set)
+    process.listen()
     work = asyncio.create_task(_work(process))
-    stop = asyncio.create_task(told.wait())
+    stop = asyncio.create_task(process.told_to_stop.wait())
     await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not work.done():
-        log.info("told to stop")
-        process.runner.stop()
-        await _settle(work)
-        return 0
-    await _settle(stop)
-    _explain(work)
-    return 1
+    if work.done():
+        _explain(work)
+        await _cancel(stop)
+        return 1
+    log.info("told to stop")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FINISH_SECONDS):
+            await process.runner.stop()
+    # Before anything else: the next leader waits for nothing but this.
+    await process.elector.release()
+    await _cancel(work)
+    return 0
 
 
-async def _settle(task: asyncio.Task[Any]) -> None:
-    await asyncio.wait({task}, timeout=_FINISH_SECONDS if not task.done() else 0)
+async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
 
@@ -150,7 +159,12 @@ async def _work(process: _Process) -> None:
 
 
 async def _watch(process: _Process) -> None:
-    await kopf.operator(registry=process.watches.registry(), standalone=True, clusterwide=True)
+    tasks = await kopf.spawn_tasks(registry=process.watches.registry(), standalone=True, clusterwide=True)
+    # kopf took the signals over; but the lease has to be given back after the last write, and by us.
+    process.listen()
+    # When kopf ends, it cancels every task that it does not know.
+    others = asyncio.all_tasks() - set(tasks)
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 async def _forever(part: Awaitable[None], why: str) -> None:

@@ -52,7 +52,7 @@ class GatewayProber:
             ) as response:
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            return NoProbe(f"the gateway cannot be asked: {type(exc).__name__}")
+            return NoProbe(f"the gateway at {self._url} cannot be asked: {type(exc).__name__}")
         if response.status != 200:  # noqa: PLR2004 - the only answer with a measurement
             return NoProbe(f"the gateway answered {response.status}: {text[:_LONGEST]}")
         return _read(text)

@@ -27,6 +27,7 @@ class Runner:
     def __init__(self, queue: Queue, ports: Ports, workers: int) -> None:
         self._queue = queue
         self._ports = ports
+        self._workers = workers
         self._slots = asyncio.Semaphore(workers)
         self._news = asyncio.Event()
         self._stopping = False
@@ -38,13 +39,17 @@ class Runner:
             while not self._stopping:
                 await self._slots.acquire()
                 key = await self._next()
-                if key is not None:
+                if key is None:
+                    self._slots.release()
+                else:
                     group.create_task(self._work(key))
 
-    def stop(self) -> None:
-        """What is being worked on is finished; nothing new is begun."""
+    async def stop(self) -> None:
+        """Begins nothing new, and returns when what was being worked on is finished."""
         self._stopping = True
         self._news.set()
+        for _ in range(self._workers):
+            await self._slots.acquire()
 
     async def _next(self) -> Key | None:
         """The next key that is due, as soon as one is; None when told to stop."""

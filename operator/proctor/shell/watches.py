@@ -12,6 +12,7 @@ import structlog
 from proctor.api import names
 from proctor.shell import metrics
 from proctor.shell.cache import Cache, Key, key_of
+from proctor.shell.client import NotFound
 from proctor.shell.errors import ProctorError, Retry
 from proctor.shell.intake import Intake
 from proctor.shell.ports import Clock, Kube
@@ -39,7 +40,11 @@ class Watches:
     async def fill(self) -> None:
         """Lists everything once, so that the first reconcile knows the whole world and writes nothing needless."""
         for resource in WATCHED:
-            await self._list(resource)
+            try:
+                await self._list(resource)
+            except NotFound as exc:
+                message = f"the cluster has no kind {resource.kind} of {resource.group}: install the CRDs first"
+                raise ProctorError(message) from exc
 
     async def check(self, every_seconds: float) -> None:
         """Lists everything again and again. Raises WatchStalled when a watch did not tell of what a list showed."""
