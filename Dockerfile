@@ -31,7 +31,7 @@ FROM builder AS agent-libraries
 RUN --mount=type=cache,target=/root/.cache/uv,id=proctor-uv \
     /build/uv/bin/uv sync --frozen --quiet --no-default-groups --no-install-project --extra agent
 COPY cluster/images/finish /build/
-RUN sh /build/finish proctor-agent=proctor_agent.main
+RUN sh /build/finish proctor-agent=proctor_agent.main proctor-agent-probe=proctor_agent.probe
 
 FROM builder AS demo-libraries
 RUN --mount=type=cache,target=/root/.cache/uv,id=proctor-uv \

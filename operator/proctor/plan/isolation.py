@@ -153,7 +153,7 @@ def _make_pod(world: IsolationWorld) -> Manifest:
                 {
                     "name": "probe",
                     "image": platform.agent_image,
-                    "command": ["python3", "-m", "proctor_agent.probe"],
+                    "command": ["proctor-agent-probe"],
                     "args": [
                         f"--allowed={gateway}:{names.AGENT_FACING_PORT}",
                         f"--forbidden={gateway}:{names.INTERNAL_PORT}",
