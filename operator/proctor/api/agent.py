@@ -137,7 +137,9 @@ class Fallback(OneOf):
 
     CHOICES = ("model", "agent", "human", "reply")
 
-    on: Annotated[tuple[Cause, ...], Field(min_length=1, max_length=8, json_schema_extra=SET)]
+    after: Annotated[
+        tuple[Cause, ...], Field(min_length=1, max_length=8, json_schema_extra=SET, description="Why it came so far.")
+    ]
     model: Model | None = None
     agent: Name | None = None
     human: Human | None = None
@@ -456,15 +458,15 @@ class AgentSpec(OneOf):
                 ".confidence",
             ),
             (
-                "!has(self.fallbacks) || has(self.confidence) || !self.fallbacks.exists(f, 'LowConfidence' in f.on)",
-                "a fallback on LowConfidence needs spec.confidence",
+                "!has(self.fallbacks) || has(self.confidence) || !self.fallbacks.exists(f, 'LowConfidence' in f.after)",
+                "a fallback after LowConfidence needs spec.confidence",
                 ".fallbacks",
             ),
             (
-                "!has(self.fallbacks) || self.fallbacks.size() == 0 || !self.fallbacks.exists(f, 'Any' in f.on) || "
-                "(self.fallbacks.filter(f, 'Any' in f.on).size() == 1 && "
-                "'Any' in self.fallbacks[self.fallbacks.size() - 1].on)",
-                "the fallback on Any must be the last: those after it would never be reached",
+                "!has(self.fallbacks) || self.fallbacks.size() == 0 || !self.fallbacks.exists(f, 'Any' in f.after) || "
+                "(self.fallbacks.filter(f, 'Any' in f.after).size() == 1 && "
+                "'Any' in self.fallbacks[self.fallbacks.size() - 1].after)",
+                "the fallback after Any must be the last: those after it would never be reached",
                 ".fallbacks",
             ),
         )

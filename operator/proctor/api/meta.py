@@ -41,14 +41,18 @@ class OneOf(Spec):
         return self
 
     @classmethod
+    def _outside(cls) -> list[str]:
+        return [cls.model_fields[name].alias or name for name in cls.CHOICES]
+
+    @classmethod
     def _demand(cls) -> str:
-        *most, last = (to_camel(name) for name in cls.CHOICES)
+        *most, last = cls._outside()
         return f"exactly one of {', '.join(most)} and {last} must be set"
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         made = handler.resolve_ref_schema(handler(core_schema))
-        present = ", ".join(f"has(self.{_in_cel(to_camel(name))})" for name in cls.CHOICES)
+        present = ", ".join(f"has(self.{_in_cel(name)})" for name in cls._outside())
         one = rules((f"[{present}].filter(x, x).size() == 1", cls._demand()))
         made["x-kubernetes-validations"] = [*one["x-kubernetes-validations"], *made.get("x-kubernetes-validations", ())]
         return made

@@ -229,7 +229,7 @@ class Probe(OneOf):
     applied: Annotated[Expression, Field(description="CEL over output: true, false, or an error for not known.")]
 
 
-class RetryOn(StrEnum):
+class Failure(StrEnum):
     """A failure that another attempt may mend. A refusal is none, and nor is an unknown outcome."""
 
     TIMEOUT = "Timeout"
@@ -256,10 +256,10 @@ class Retry(Spec):
     """How often to try again."""
 
     limit: Annotated[int, Field(ge=1, le=20)]
-    on: Annotated[tuple[RetryOn, ...], Field(min_length=1, max_length=5, json_schema_extra=SET)] = (
-        RetryOn.TIMEOUT,
-        RetryOn.RATE_LIMITED,
-        RetryOn.UNAVAILABLE,
+    after: Annotated[tuple[Failure, ...], Field(min_length=1, max_length=5, json_schema_extra=SET)] = (
+        Failure.TIMEOUT,
+        Failure.RATE_LIMITED,
+        Failure.UNAVAILABLE,
     )
     backoff: Backoff = Backoff()
 
@@ -333,8 +333,8 @@ class BodyStep(OneOf):
             ),
             (
                 "!has(self.retry) || !has(self.effect) || self.effect != 'Once' || "
-                "(has(self.retry.on) && !('Timeout' in self.retry.on))",
-                "a step of effect Once is never sent again after a timeout: set retry.on without Timeout",
+                "(has(self.retry.after) && !('Timeout' in self.retry.after))",
+                "a step of effect Once is never sent again after a timeout: set retry.after without Timeout",
                 ".retry",
             ),
             ("!has(self.join) || has(self.needs)", "join needs needs", ".join"),

@@ -130,7 +130,7 @@ class Trigger(OneOf):
     name: Name
     cron: CronTrigger | None = None
     event: EventTrigger | None = None
-    a2a: A2ATrigger | None = None
+    a2a: Annotated[A2ATrigger | None, Field(alias="a2a")] = None  # the generator would call it a2A
     params: Annotated[Values, Field(description="With expressions over trigger.")] = Field(default_factory=dict)
 
 
