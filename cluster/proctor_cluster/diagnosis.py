@@ -28,7 +28,7 @@ def _sections(cluster: Cluster, namespace: str) -> Iterator[str]:
     yield _titled(f"events in {namespace}", ask("get", "events", "--sort-by=.lastTimestamp"))
     for kind in _kinds(cluster):
         found = ask("get", kind, "-o", "yaml", "--ignore-not-found")
-        if "items: []" not in found:
+        if found.strip() and "items: []" not in found:
             yield _titled(f"{kind} in {namespace}", found)
     for pod in ask("get", "pods", "-o", "name").split():
         said = ask("logs", pod, "--all-containers", "--prefix", f"--tail={_LOG_LINES}")

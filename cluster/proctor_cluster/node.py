@@ -65,12 +65,18 @@ def up(settings: Settings) -> Cluster:
     with _one_at_a_time(settings):
         if is_running(settings):
             say(f"the node {settings.name} is already running")
+            enforce(settings, settings.enforce_network_policy)
             return cluster
         down(settings)
         with progress(f"starting the node {settings.name}"):
             _start(settings)
             _wait_until_ready(settings, cluster)
     return cluster
+
+
+def enforce(settings: Settings, is_on: bool) -> None:
+    """Switch the enforcement of NetworkPolicies on the node; it follows within a second or two."""
+    (state_of(settings) / "network-policy").write_text("on" if is_on else "off")
 
 
 def down(settings: Settings) -> None:
@@ -167,6 +173,7 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
 def _start(settings: Settings) -> None:
     state = state_of(settings)
     state.mkdir(parents=True)
+    enforce(settings, settings.enforce_network_policy)
     _reserve_network(settings.name, state)
     run_to_log([_SCRIPTS / "up", state, _programs(settings)], state / "up.log")
 
@@ -195,6 +202,7 @@ def _node_env(name: str, network: NodeNetwork) -> str:
     values = {
         "NAME": name,
         "CGROUP": f"proctor-{name}",
+        "PYTHON": sys.executable,
         "LINK": network.link,
         "HOST_IP": network.host_ip,
         "NODE_IP": network.node_ip,
