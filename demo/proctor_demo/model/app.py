@@ -27,7 +27,7 @@ def make_app(rulebook: Rulebook) -> Starlette:
     script = Script(rulebook)
 
     async def complete(request: Request) -> Response:
-        return await _complete(script, await request.body())
+        return await _complete(script, request)
 
     async def models(_: Request) -> JSONResponse:
         entries = [
@@ -55,12 +55,12 @@ def make_app(rulebook: Rulebook) -> Starlette:
     )
 
 
-async def _complete(script: Script, raw: bytes) -> Response:
+async def _complete(script: Script, request: Request) -> Response:
     try:
-        seen = parse(json.loads(raw))
+        seen = parse(json.loads(await request.body()))
         if (known := script.rules().models) and seen.model not in known:
             return _error(404, "model_not_found", f"there is no model {seen.model!r}, only {', '.join(known)}")
-        return await _answer(script.choose(seen), seen)
+        return await _answer(script.choose(seen), seen, request)
     except (ValueError, InvalidRequest) as exc:
         return _error(400, "invalid_request_error", f"not a chat/completions request: {exc}")
     except (NoRuleMatched, Unanswerable) as exc:
@@ -68,15 +68,26 @@ async def _complete(script: Script, raw: bytes) -> Response:
         return _error(400, type(exc).__name__, str(exc))
 
 
-async def _answer(chosen: Chosen, seen: Seen) -> Response:
+async def _answer(chosen: Chosen, seen: Seen, request: Request) -> Response:
     then = chosen.rule.then
-    if then.delay_seconds:
-        await asyncio.sleep(then.delay_seconds)
+    if then.delay_seconds and await _gone_within(then.delay_seconds, request):
+        return Response(status_code=499)
     if then.error is not None:
         return _scripted_error(then.error)
     if then.malformed_body:
         return Response(b'{"id": "chatcmpl-', media_type="application/json")
     return _deliver(make_reply(chosen.rules, chosen.rule, seen, chosen.captures), then, seen)
+
+
+async def _gone_within(seconds: float, request: Request) -> bool:
+    """Wait; True at once when the caller leaves meanwhile, so that nothing is kept open for nobody."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True
 
 
 def _deliver(reply: Reply, then: Then, seen: Seen) -> Response:

@@ -45,6 +45,7 @@ def match(when: When, seen: Seen) -> Outcome:
     if when.model is not None:
         outcome.require(bool(re.fullmatch(when.model, seen.model)), f"model {when.model!r}, got {seen.model!r}")
     _match_text(when.system, (seen.system,), "system", outcome)
+    _match_text(when.task, (seen.first_user,), "task", outcome)
     _match_text(when.user, (seen.last_user,), "user", outcome)
     _match_text(when.any_message, tuple(text_of(m) for m in seen.messages), "anyMessage", outcome)
     if when.last_role is not None:

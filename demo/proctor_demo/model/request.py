@@ -36,6 +36,11 @@ class Seen:
         return "\n".join(text_of(m) for m in self.messages if m.get("role") in ("system", "developer"))
 
     @cached_property
+    def first_user(self) -> str:
+        """The first message of the user: the task, also when a framework has put words of its own behind it."""
+        return next((text_of(m) for m in self.messages if m.get("role") == "user"), "")
+
+    @cached_property
     def last_user(self) -> str:
         """The last message of the user."""
         return next((text_of(m) for m in reversed(self.messages) if m.get("role") == "user"), "")

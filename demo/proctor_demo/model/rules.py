@@ -95,7 +95,8 @@ class When(Words):
 
     model: Regex | None = None
     system: TextMatch | None = None
-    user: TextMatch | None = None
+    task: TextMatch | None = Field(default=None, description="the first message of the user")
+    user: TextMatch | None = Field(default=None, description="the last message of the user")
     any_message: TextMatch | None = None
     last_role: Literal["system", "developer", "user", "assistant", "tool"] | None = None
     tools: tuple[str, ...] = ()
@@ -106,7 +107,7 @@ class When(Words):
 
     def captures(self) -> frozenset[str]:
         """The named groups of all regular expressions: the placeholders a template may use."""
-        texts = [self.system, self.user, self.any_message, *(result.text for result in self.results)]
+        texts = [self.system, self.task, self.user, self.any_message, *(result.text for result in self.results)]
         patterns = [text.regex for text in texts if text is not None and text.regex is not None]
         return frozenset(name for pattern in patterns for name in re.compile(pattern).groupindex)
 
