@@ -56,6 +56,7 @@ class _Process:
     elector: Elector
     runner: Runner
     intake: Intake
+    identity: str
     told_to_stop: asyncio.Event
     is_filled: bool = False
 
@@ -107,6 +108,7 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         elector=elector,
         runner=Runner(queue, ports, settings.workers),
         intake=intake,
+        identity=identity,
         told_to_stop=asyncio.Event(),
     )
 
@@ -159,7 +161,13 @@ async def _work(process: _Process) -> None:
 
 
 async def _watch(process: _Process) -> None:
-    tasks = await kopf.spawn_tasks(registry=process.watches.registry(), standalone=True, clusterwide=True)
+    tasks = await kopf.spawn_tasks(
+        registry=process.watches.registry(),
+        standalone=True,
+        clusterwide=True,
+        # Otherwise kopf asks for the name of the user, and a container's user has none.
+        identity=process.identity,  # type: ignore[arg-type] # a NewType of str that kopf keeps to itself
+    )
     # kopf took the signals over; but the lease has to be given back after the last write, and by us.
     process.listen()
     # When kopf ends, it cancels every task that it does not know.
