@@ -66,6 +66,15 @@ class _Process:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self.told_to_stop.set)
 
+    async def watch(self) -> None:
+        """Feeds the intake with what the API server tells, until kopf ends."""
+        tasks = await kopf.spawn_tasks(registry=self.watches.registry(), standalone=True, clusterwide=True)
+        # kopf took the signals over; but the lease has to be given back after the last write, and by us.
+        self.listen()
+        # When kopf ends, it cancels every task that it does not know.
+        others = asyncio.all_tasks() - set(tasks)
+        await kopf.run_tasks(tasks, ignored=others)
+
     def why_not_ready(self) -> str | None:
         return None if self.is_filled else "the cluster has not been listed yet"
 
@@ -155,24 +164,9 @@ async def _work(process: _Process) -> None:
     process.is_filled = True
     # A standby watches too: it leads with a warm cache.
     async with asyncio.TaskGroup() as group:
-        group.create_task(_forever(_watch(process), "the watches ended"))
+        group.create_task(_forever(process.watch(), "the watches ended"))
         group.create_task(process.watches.check(process.settings.relist_seconds))
         group.create_task(_lead(process))
-
-
-async def _watch(process: _Process) -> None:
-    tasks = await kopf.spawn_tasks(
-        registry=process.watches.registry(),
-        standalone=True,
-        clusterwide=True,
-        # Otherwise kopf asks for the name of the user, and a container's user has none.
-        identity=process.identity,  # type: ignore[arg-type] # a NewType of str that kopf keeps to itself
-    )
-    # kopf took the signals over; but the lease has to be given back after the last write, and by us.
-    process.listen()
-    # When kopf ends, it cancels every task that it does not know.
-    others = asyncio.all_tasks() - set(tasks)
-    await kopf.run_tasks(tasks, ignored=others)
 
 
 async def _forever(part: Awaitable[None], why: str) -> None:
