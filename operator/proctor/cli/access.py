@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from proctor.cli.errors import CliError, Denied, Misused, NotFound
+from proctor.cli.errors import CliError, Denied, Misused, NotFound, Refused
 
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -96,9 +96,24 @@ def refuse(status: int, body: bytes, about: str) -> NoReturn:
                 "kubectl apply -k crds    installs proctor's kinds",
             )
         case 404:
-            raise NotFound(f"there is no {about}")
+            raise NotFound(f"there is no {about}", *_elsewhere(said))
+        case 400 | 422:
+            raise Refused(f"{about}: {said}", _causes(body))
         case _:
             raise CliError(f"{about}: the API server answered {status}: {said}")
+
+
+def _elsewhere(said: str) -> tuple[str, ...]:
+    """The API server says what is missing; of interest where that is not the object itself, as the namespace."""
+    return (said,) if said.startswith("namespaces ") else ()
+
+
+def _causes(body: bytes) -> tuple[tuple[str, str], ...]:
+    try:
+        causes = json.loads(body).get("details", {}).get("causes", [])
+    except (ValueError, AttributeError):
+        return ()
+    return tuple((str(each.get("field", "")), str(each.get("message", ""))) for each in causes)
 
 
 def _said(body: bytes) -> str:

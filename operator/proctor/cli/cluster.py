@@ -16,6 +16,7 @@ from proctor.plan.world import Manifest
 _PAGE = 500
 _SECONDS = 30.0
 _JSON = "application/json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -39,6 +40,12 @@ class Cluster:
             return self.get(resource, namespace, name)
         except NotFound:
             return None
+
+    def metadata(self, resource: Resource, namespace: str, name: str) -> Manifest:
+        """The object's metadata alone. Its content, which may be secret, never leaves the API server."""
+        return self._call(
+            "GET", resource.path(namespace, name), f"{resource.kind} {_spoken(namespace, name)}", accept=_METADATA_ONLY
+        )
 
     def list(self, resource: Resource, namespace: str | None = None, **query: str) -> tuple[Manifest, ...]:
         """All objects in the namespace (None: in the cluster). `query` are labelSelector, fieldSelector and such."""
@@ -108,9 +115,13 @@ class Cluster:
         *,
         body: object = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
         query: Mapping[str, str] | None = None,
     ) -> Manifest:
-        response = self._open(method, path, about, body=body, content_type=content_type, query=query or {})
+        headers = {"Accept": accept, **({"Content-Type": content_type} if body is not None else {})}
+        # The library serialises JSON only for the content types that it knows; a patch goes as text.
+        payload = body if content_type == _JSON else json.dumps(body)
+        response = self._open(method, path, about, body=payload, headers=headers, query=query or {})
         with refusal(about, self.host):
             answer = response.data
         try:
@@ -127,20 +138,17 @@ class Cluster:
         *,
         query: Mapping[str, str],
         body: object = None,
-        content_type: str = _JSON,
+        headers: Mapping[str, str] | None = None,
         timeout: tuple[float, float | None] = (10.0, _SECONDS),
     ) -> Any:
         client = self._way.client
-        headers = {"Accept": _JSON, **({"Content-Type": content_type} if body is not None else {})}
-        # The library serialises JSON only for the content types that it knows; a patch goes as text.
-        payload = body if content_type == _JSON else json.dumps(body)
         with refusal(about, self.host):
             request = client.param_serialize(
                 method,
                 path,
                 query_params=[(key, value) for key, value in query.items() if value],
-                header_params=headers,
-                body=payload,
+                header_params=dict(headers or {"Accept": _JSON}),
+                body=body,
                 auth_settings=["BearerToken"],
             )
             response = client.call_api(*request, _request_timeout=timeout).response

@@ -1,6 +1,7 @@
 """What can go wrong at the terminal, a class for each exit code.
 
 CliError         1   something failed: the text says what, the hint says what to do
+├─ Refused       1   the API server finds fault with an object
 ├─ Misused       2   the command line or its input is wrong
 ├─ NotFound      4   the object is not there
 ├─ Denied        5   somebody may not do that
@@ -35,6 +36,14 @@ class CliError(Exception):
         super().__init__(message)
         self.message = message
         self.hints = hints
+
+
+class Refused(CliError):  # noqa: N818 - what happened to the object
+    """The API server finds fault with an object: each cause is a field's path and what is wrong with it."""
+
+    def __init__(self, message: str, causes: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(message)
+        self.causes = causes
 
 
 class Misused(CliError):  # noqa: N818 - what the person did

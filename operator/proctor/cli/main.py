@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from proctor.cli.errors import CliError
 from proctor.cli.terminal import Terminal
+from proctor.cli.verbs.plan import plan
 from proctor.cli.verbs.status import status
 from proctor.cli.wording import printable
 
@@ -53,6 +54,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(status)
+app.command()(plan)
 
 
 @app.callback()

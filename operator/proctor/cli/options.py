@@ -57,3 +57,9 @@ Since = Annotated[
     typer.Option("--since", help="Only what is newer: 90s, 10m, 1h.", parser=_duration, metavar="DURATION"),
 ]
 AgentName = Annotated[str, typer.Argument(help="The agent's name.", metavar="NAME")]
+Installation = Annotated[
+    str,
+    typer.Option(
+        "--installation", help="The namespace in which proctor is installed.", metavar="NAME", rich_help_panel=_CLUSTER
+    ),
+]
