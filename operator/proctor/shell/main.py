@@ -68,7 +68,13 @@ class _Process:
 
     async def watch(self) -> None:
         """Feeds the intake with what the API server tells, until kopf ends."""
-        tasks = await kopf.spawn_tasks(registry=self.watches.registry(), standalone=True, clusterwide=True)
+        tasks = await kopf.spawn_tasks(
+            registry=self.watches.registry(),
+            standalone=True,
+            clusterwide=True,
+            # Otherwise kopf asks for the name of the user, and a container's user has none.
+            identity=self.identity,  # type: ignore[arg-type] # a NewType of str that kopf keeps to itself
+        )
         # kopf took the signals over; but the lease has to be given back after the last write, and by us.
         self.listen()
         # When kopf ends, it cancels every task that it does not know.
