@@ -54,7 +54,8 @@ COPY demo/proctor_demo /code/proctor_demo
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash -s / -p /opt/proctor /code
 
 FROM ${BASE} AS runtime
-ENV PATH=/opt/proctor/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# BASE has no entry for this user: what asks for its name or home finds them here.
+ENV PATH=/opt/proctor/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp LOGNAME=proctor
 USER 65532:65532
 WORKDIR /
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
 NAMESPACE = "proctor-system"
 MANIFESTS = ROOT / "manifests"
-_ROLLOUT_SECONDS = 120
+_ROLLOUT_SECONDS = 180
+_LOOK_SECONDS = 3
+_RESTARTS_WITHOUT_HOPE = 3
 
 # The operator is told the agent's image by a variable: it is an image name too, to be replaced like the others.
 _IMAGE_FIELDS = {"images": [{"kind": "Deployment", "path": "spec/template/spec/containers/env/value"}]}
@@ -56,13 +60,48 @@ def apply(settings: Settings, cluster: Cluster, directory: Path, references: Map
 
 def wait_for_rollout(cluster: Cluster, namespace: str) -> None:
     """Wait until every Deployment of the namespace has rolled out. Raises ClusterError that says why one has not."""
-    deployments = cluster.kubectl("-n", namespace, "get", "deployments", "-o", "name").split()
+    deadline = time.monotonic() + _ROLLOUT_SECONDS
+    with progress(f"waiting for {namespace}"):
+        for deployment in cluster.kubectl("-n", namespace, "get", "deployments", "-o", "name").split():
+            while not _has_rolled_out(cluster, namespace, deployment):
+                hopeless = _hopeless(cluster, namespace, deployment)
+                if hopeless or time.monotonic() > deadline:
+                    why = hopeless or f"{deployment} has not rolled out within {_ROLLOUT_SECONDS} s"
+                    raise ClusterError(f"{why}\n{diagnosis.report(cluster, [namespace])}\n{why}")
+
+
+def _has_rolled_out(cluster: Cluster, namespace: str, deployment: str) -> bool:
     try:
-        with progress(f"waiting for {namespace}"):
-            for deployment in deployments:
-                cluster.kubectl("-n", namespace, "rollout", "status", deployment, f"--timeout={_ROLLOUT_SECONDS}s")
-    except CommandError as late:
-        raise ClusterError(f"{late}\n{diagnosis.report(cluster, [namespace])}") from late
+        cluster.kubectl("-n", namespace, "rollout", "status", deployment, f"--timeout={_LOOK_SECONDS}s")
+    except CommandError:
+        return False
+    return True
+
+
+def _hopeless(cluster: Cluster, namespace: str, deployment: str) -> str | None:
+    """A container that waiting will not help: its image is not to be had, or it has ended again and again."""
+    for pod in _newest_pods(cluster, namespace, deployment):
+        for container in pod["status"].get("containerStatuses", []):
+            reason = container["state"].get("waiting", {}).get("reason", "")
+            if "Image" in reason or container["restartCount"] >= _RESTARTS_WITHOUT_HOPE:
+                where = f"{namespace}/{pod['metadata']['name']}, container {container['name']}"
+                return f"{where}: {reason or 'restarting'}, {container['restartCount']} restarts"
+    return None
+
+
+def _newest_pods(cluster: Cluster, namespace: str, deployment: str) -> list[dict[str, Any]]:
+    """The pods of the rollout that is waited for. Those it replaces may be broken, and often are."""
+    sets = json.loads(cluster.kubectl("-n", namespace, "get", "replicasets", "-o", "json"))["items"]
+    name = deployment.rpartition("/")[2]
+    own = [one for one in sets if any(owner["name"] == name for owner in one["metadata"].get("ownerReferences", []))]
+    if not own:
+        return []
+    newest = max(own, key=lambda one: int(one["metadata"]["annotations"]["deployment.kubernetes.io/revision"]))
+    selector = f"pod-template-hash={newest['metadata']['labels']['pod-template-hash']}"
+    pods: list[dict[str, Any]] = json.loads(
+        cluster.kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", "json")
+    )["items"]
+    return pods
 
 
 def _kustomization(overlay: Path, directory: Path, references: Mapping[str, str]) -> dict[str, object]:
