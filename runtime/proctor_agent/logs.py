@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ def configure(**bound: Any) -> structlog.typing.FilteringBoundLogger:
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(**bound)
     # Libraries quote what they received when they complain: of them only the server's own errors are let through.
+    warnings.showwarning = lambda _, category, *__: logger.warning("a library warns", kind=category.__name__)
     logging.lastResort = None
     logging.getLogger("uvicorn.error").addHandler(_ServerErrors(logger))
     return logger

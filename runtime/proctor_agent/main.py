@@ -46,10 +46,23 @@ async def _serve(config: AgentConfig, gateway: str, model: str) -> int:
         service,
         log,
     )
-    service.warm_up()
+    starting = asyncio.create_task(_start(service, server, log))
     await server.serve()
     log.info("stopped")
-    return 0
+    return 0 if await starting else 2
+
+
+async def _start(service: Service, server: uvicorn.Server, log: Any) -> bool:
+    """Whether tasks are taken now; else the server is told to stop, so that the pod shows why it cannot run."""
+    try:
+        await service.ready()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the process must end by it and say so
+        detail = str(exc) if isinstance(exc, InvalidConfig) else repr(exc)
+        log.error("the agent cannot be run", detail=detail)  # noqa: TRY400 - one line; the detail says it all
+        server.should_exit = True
+        return False
+    log.info("ready")
+    return True
 
 
 class _Server(uvicorn.Server):

@@ -51,8 +51,10 @@ def probe(allowed: str, forbidden: Sequence[str], seconds: float) -> dict[str, o
 
 
 class _Attempt(threading.Thread):
-    """One connection. A thread, because a name server that does not answer holds the resolver up beyond any timeout;
-    a daemon, so that the process does not wait for it.
+    """One connection.
+
+    A thread, because a name server that does not answer holds the resolver up beyond any timeout; a daemon, so that
+    the process does not wait for it.
     """
 
     def __init__(self, address: str, seconds: float) -> None:

@@ -42,6 +42,16 @@ class Service:
         if self._loop is None:
             self._loop = asyncio.create_task(asyncio.to_thread(self._make_loop))
 
+    async def ready(self) -> None:
+        """Return when tasks are taken.
+
+        Raises:
+            InvalidConfig: the declared agent cannot be run.
+        """
+        self.warm_up()
+        assert self._loop is not None  # noqa: S101 - set by warm_up
+        await asyncio.shield(self._loop)
+
     async def drain(self) -> None:
         """Take no more tasks, and return when those in flight have ended."""
         self._draining = True
@@ -69,8 +79,6 @@ class Service:
             await _respond(send, 503, {"status": "draining"})
         elif self._loop is None or not self._loop.done():
             await _respond(send, 503, {"status": "starting"})
-        elif self._loop.exception() is not None:
-            await _respond(send, 503, {"status": "broken"})
         else:
             await _respond(send, 200, {"status": "ok"})
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,16 +84,21 @@ class Agent:
 
 @contextmanager
 def started(
-    command: Sequence[str], gateway_url: str, directory: Path, config: Mapping[str, Any] = CONFIG, **extra: str
+    command: Sequence[str], gateway_url: str, directory: Path, *, wait_until_ready: bool = True, **extra: str
 ) -> Iterator[Agent]:
-    """The agent run by `command` as an agent pod would run it; it is ready when the block begins."""
+    """The agent run by `command` as an agent pod would run it; it is ready when the block begins.
+
+    `extra` are further variables of its environment.
+    """
     file = directory / "agent.json"
-    file.write_text(json.dumps(config), encoding="utf-8")
+    file.write_text(json.dumps(CONFIG), encoding="utf-8")
     port = _free_port()
     # As in the pod: nothing of the environment but what the contract names, so that no credential or proxy leaks in.
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
+        # An image holds bytecode; the environment of a developer may not, and each start would compile anew.
+        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "proctor-tests-bytecode"),
         "PROCTOR_AGENT_CONFIG": str(file),
         "PROCTOR_AGENT_PORT": str(port),
         "PROCTOR_GATEWAY_URL": gateway_url,
@@ -103,7 +109,8 @@ def started(
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         agent = Agent(f"http://127.0.0.1:{port}", process)
         try:
-            _await_ready(agent, directory / "agent.log")
+            if wait_until_ready:
+                _await_ready(agent, directory / "agent.log")
             yield agent
         finally:
             process.kill()

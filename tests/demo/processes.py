@@ -35,7 +35,7 @@ def running(*arguments: str) -> Iterator[System]:
     """`proctor-demo` with these arguments, serving when the block begins."""
     port = _free_port()
     command = [sys.executable, "-m", "proctor_demo.main", *arguments, "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "API_KEY": KEY})
+    process = subprocess.Popen(command, env={**os.environ, "API_KEY": KEY})
     system = System(f"http://127.0.0.1:{port}", process)
     try:
         _await_healthy(system)
