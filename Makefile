@@ -30,7 +30,7 @@ setup: .venv/.ready ## install what development needs, from the lock
 	@touch $@
 
 lint: setup ## style, structure, generated files
-	@$(RUN) ruff format --check --quiet . || { echo 'run: make format' >&2; exit 1; }
+	@$(RUN) ruff format --check . > .format.log || { grep -h '^Would' .format.log; echo 'run: make format' >&2; exit 1; }
 	@$(RUN) ruff check --quiet .
 	@$(RUN) lint-imports > .import_linter.log || { cat .import_linter.log; exit 1; }
 	@test ! -e operator/__init__.py || { echo 'operator/__init__.py shadows the standard library: remove it' >&2; exit 1; }
@@ -54,7 +54,7 @@ crds: setup ## make the kinds' CRDs and their reference from the models
 	@$(RUN) python -m proctor.cli.crds
 
 clean: ## remove what was installed here
-	@rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter.log
+	@rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter.log .format.log
 
 include cluster.mk
 -include bench.mk
