@@ -109,7 +109,8 @@ class Buildah:
 
     def size(self, reference: str) -> int:  # noqa: D102
         # buildah tells sizes only rounded, for reading: "288 MB"
-        number, unit = self._run("images", "--format", "{{.Size}}", reference).split()
+        # and in a line for each name that the image has.
+        number, unit = self._run("images", "--format", "{{.Size}}", reference).splitlines()[0].split()
         return round(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
 
     def _base(self, kind: str) -> str:
