@@ -84,14 +84,20 @@ class Agent:
 
 @contextmanager
 def started(
-    command: Sequence[str], gateway_url: str, directory: Path, *, wait_until_ready: bool = True, **extra: str
+    command: Sequence[str],
+    gateway_url: str,
+    directory: Path,
+    *,
+    config: Mapping[str, Any] = CONFIG,
+    wait_until_ready: bool = True,
+    **extra: str,
 ) -> Iterator[Agent]:
     """The agent run by `command` as an agent pod would run it; it is ready when the block begins.
 
     `extra` are further variables of its environment.
     """
     file = directory / "agent.json"
-    file.write_text(json.dumps(CONFIG), encoding="utf-8")
+    file.write_text(json.dumps(config), encoding="utf-8")
     port = _free_port()
     # As in the pod: nothing of the environment but what the contract names, so that no credential or proxy leaks in.
     environment = {
