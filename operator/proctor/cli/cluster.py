@@ -119,9 +119,7 @@ class Cluster:
         query: Mapping[str, str] | None = None,
     ) -> Manifest:
         headers = {"Accept": accept, **({"Content-Type": content_type} if body is not None else {})}
-        # The library serialises JSON only for the content types that it knows; a patch goes as text.
-        payload = body if content_type == _JSON else json.dumps(body)
-        response = self._open(method, path, about, body=payload, headers=headers, query=query or {})
+        response = self._open(method, path, about, body=body, headers=headers, query=query or {})
         with refusal(about, self.host):
             answer = response.data
         try:

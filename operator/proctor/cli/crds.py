@@ -1,4 +1,4 @@
-"""`python -m proctor.cli.crds [ROOT]` writes what is made from the models: crds/ below ROOT."""
+"""`python -m proctor.cli.crds [ROOT]` writes what is made from the models, below ROOT: crds/ and docs/kinds.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from proctor.api import kinds, names, schema
+from proctor.api import kinds, names, reference, schema
 
 _HEADER = "# Made by `make crds` from operator/proctor/api; a test fails when it differs.\n"
 
@@ -31,7 +31,7 @@ def rendered() -> dict[str, str]:
     files["Kustomization"] = _yaml(
         {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(files)}
     )
-    return {f"crds/{name}": text for name, text in files.items()}
+    return {f"crds/{name}": text for name, text in files.items()} | {"docs/kinds.md": reference.page(kinds.ALL)}
 
 
 def main(root: Path) -> None:

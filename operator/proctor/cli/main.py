@@ -10,8 +10,10 @@ from typer.core import TyperGroup
 
 from proctor.cli.errors import CliError
 from proctor.cli.terminal import Terminal
+from proctor.cli.verbs.invoke import invoke
 from proctor.cli.verbs.plan import plan
 from proctor.cli.verbs.status import status
+from proctor.cli.verbs.tasks import tasks
 from proctor.cli.wording import printable
 
 _NAME = "kubectl proctor"
@@ -54,6 +56,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(status)
+app.command()(invoke)
+app.command()(tasks)
 app.command()(plan)
 
 

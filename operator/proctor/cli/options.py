@@ -49,17 +49,41 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How the answer i
 Timeout = Annotated[
     timedelta,
     typer.Option(
-        "--timeout", help="How long to wait: 90s, 10m, 1h30m.", parser=_duration, metavar="DURATION", show_default="5m"
+        "--timeout",
+        help="How long to wait, for example 90s or 1h30m; default: 5m.",
+        parser=_duration,
+        metavar="DURATION",
+        show_default=False,
     ),
 ]
 Since = Annotated[
     timedelta | None,
     typer.Option("--since", help="Only what is newer: 90s, 10m, 1h.", parser=_duration, metavar="DURATION"),
 ]
-AgentName = Annotated[str, typer.Argument(help="The agent's name.", metavar="NAME")]
+AgentName = Annotated[str, typer.Argument(help="The agent's name.")]
 Installation = Annotated[
     str,
     typer.Option(
         "--installation", help="The namespace in which proctor is installed.", metavar="NAME", rich_help_panel=_CLUSTER
+    ),
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--service-account",
+        help="Ask as this ServiceAccount, by a token for the gateway alone; "
+        "default: the kubeconfig's own token if it has one, else the namespace's default.",
+        metavar="[NS/]NAME",
+        rich_help_panel="Gateway",
+    ),
+]
+GatewayUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--gateway",
+        envvar="PROCTOR_GATEWAY",
+        help="Where the gateway is; default: one of its pods, through the API server.",
+        metavar="URL",
+        rich_help_panel="Gateway",
     ),
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -14,7 +15,7 @@ from proctor.cli.draw.parts import Column, fields, heading, mark, paragraph, tab
 from proctor.cli.views.agent import AgentView, ConditionView, ConnectorView, RevisionView, SandboxView
 from proctor.cli.views.pods import PodView
 from proctor.cli.views.tone import Tone
-from proctor.cli.wording import age
+from proctor.cli.wording import age, counted
 
 _INDENT = 2
 _NETWORK = {"Verified": Tone.GOOD, "NotEnforced": Tone.WARN}
@@ -147,7 +148,7 @@ def _revisions(revisions: Iterable[RevisionView], now: datetime, width: int) -> 
     return table(columns, lines, width)
 
 
-def _pods(pods: Iterable[PodView], now: datetime, width: int) -> RenderableType:
+def _pods(pods: Sequence[PodView], now: datetime, width: int) -> RenderableType:
     columns = (
         Column("NAME"),
         Column("REVISION", 2),
@@ -156,7 +157,6 @@ def _pods(pods: Iterable[PodView], now: datetime, width: int) -> RenderableType:
         Column("PROFILE", 4),
         Column("NODE", 5),
         Column("AGE", 1),
-        Column("PROBLEM", 1, may_break=True),
     )
     lines = (
         [
@@ -167,11 +167,18 @@ def _pods(pods: Iterable[PodView], now: datetime, width: int) -> RenderableType:
             text(each.profile.value, "quiet"),
             text(each.node or "-", "quiet"),
             text(age(each.created, now), "quiet"),
-            text(each.problem, "bad"),
         ]
         for each in pods
     )
-    return table(columns, lines, width)
+    return Group(table(columns, lines, width), *_problems(pods))
+
+
+def _problems(pods: Sequence[PodView]) -> Iterator[RenderableType]:
+    """Each problem once: the pods of one revision mostly share it."""
+    counts = Counter(f"{each.state}: {each.problem}" for each in pods if each.problem)
+    for problem, count in counts.items():
+        whose = f"{counted(count, 'pod')}: " if len(pods) > 1 else ""
+        yield Text.assemble(("✗ ", "bad"), (whose, "quiet"), text(problem, "bad"))
 
 
 def _connectors(connectors: Iterable[ConnectorView], now: datetime, width: int) -> RenderableType:

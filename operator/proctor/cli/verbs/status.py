@@ -59,7 +59,7 @@ class Seen:
 
 def status(
     name: Annotated[
-        str | None, typer.Argument(help="One agent in full; without it, all of them.", metavar="[NAME]")
+        str | None, typer.Argument(help="One agent in full; without it, all of them.", metavar="NAME")
     ] = None,
     *,
     namespace: options.Namespace = None,

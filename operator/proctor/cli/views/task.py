@@ -1,0 +1,92 @@
+"""Tasks and calls in a person's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from proctor.cli.tasks import Call, Phase, Task
+from proctor.cli.views.tone import Tone
+from proctor.cli.wording import counted, seconds
+
+_PHASES = {
+    Phase.QUEUED: Tone.BUSY,
+    Phase.RUNNING: Tone.BUSY,
+    Phase.INPUT_REQUIRED: Tone.WARN,
+    Phase.SUCCEEDED: Tone.GOOD,
+    Phase.FAILED: Tone.BAD,
+    Phase.CANCELLED: Tone.OFF,
+    Phase.INDETERMINATE: Tone.WARN,
+}
+_STATES = {
+    "Started": Tone.BUSY,
+    "Succeeded": Tone.GOOD,
+    "Failed": Tone.BAD,
+    "Denied": Tone.BAD,
+    "Unknown": Tone.WARN,
+}
+_NEXT = {
+    "Timeout": "it took longer than spec.limits.timeout allows",
+    "LimitExceeded": "it needed more than spec.limits allows",
+    "BudgetExhausted": "its budget is spent; see spec.limits.maxCost",
+    "PolicyDenied": "the calls show which one was denied, and by which rule",
+    "AgentUnavailable": "no pod took it; kubectl proctor explain agent/{agent} says why",
+    "AgentError": "the agent's program failed; kubectl proctor logs {agent} --task {task}",
+    "Interrupted": "a pod or the gateway went away while it ran",
+    "OutcomeUnknown": "a call may or may not have had its effect: look at the calls before you send it again",
+    "Suspended": "spec.suspend is true",
+}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the calls took together."""
+
+    calls: int
+    tokens: int
+    cost: Decimal | None
+
+
+def tone_of(task: Task) -> Tone:
+    """How the task stands."""
+    return _PHASES[task.phase]
+
+
+def tone_of_call(call: Call) -> Tone:
+    """How the call ended."""
+    return _STATES.get(call.state, Tone.UNKNOWN)
+
+
+def money(amount: Decimal | None) -> str:
+    """An amount, or a dash where a price is not known."""
+    return "-" if amount is None else format(amount.normalize(), "f")
+
+
+def summary(task: Task, now: datetime) -> str:
+    """`in 3.2s · 4 calls · 1,234 tokens · cost 0.0012`."""
+    usage = task.usage
+    calls = usage.steps + usage.tool_calls
+    parts = [f"in {seconds(task.seconds(now))}"]
+    parts += [counted(calls, "call")] if calls else []
+    parts += [counted(usage.tokens, "token")] if usage.tokens else []
+    parts += [f"cost {money(usage.cost)}"] if usage.cost else []
+    parts += [f"{task.attempts} attempts"] if task.attempts > 1 else []
+    return " · ".join(parts)
+
+
+def advice(task: Task) -> str:
+    """What a person may do about the task's fault; empty if nothing is known."""
+    reason = task.error.reason if task.error else ""
+    place = f"{task.agent.name} -n {task.agent.namespace}"
+    return _NEXT.get(reason, "").format(agent=place, task=task.id)
+
+
+def totals(calls: Iterable[Call]) -> Totals:
+    """The sum. The cost is unknown as soon as one call's is, unless that call was never sent or was a tool's."""
+    made = list(calls)
+    tokens = sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in made)
+    priced = [each for each in made if each.kind == "Model" and each.state not in {"Denied", "Started"}]
+    known = [each.cost for each in priced if each.cost is not None]
+    return Totals(len(made), tokens, sum(known, Decimal(0)) if len(known) == len(priced) else None)
