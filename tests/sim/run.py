@@ -1,0 +1,145 @@
+"""One run of a scenario under a plan of faults, and the judgement on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.sim import ending
+from tests.sim.ending import Ending
+from tests.sim.faults import Plan
+from tests.sim.guard import Guard
+from tests.sim.injector import Injector
+from tests.sim.scenario import Deed, Scenario
+from tests.sim.world import Story, World
+
+QUIET_SECONDS = 30.0
+HORIZON_SECONDS = 4000.0
+_STEP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run."""
+
+    scenario: str
+    plan: Plan
+    story: Story
+    ending: Ending
+    writes: int
+    events: int
+    struck: int
+    creates: Counter[str]
+    """How often operators made each object."""
+    findings: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        lines = [f"{self.scenario}: {'; '.join(map(str, self.plan)) or 'no fault'}", *self.findings]
+        lines += ["writes:", *(f"  {each}" for each in self.story.writes[-60:])]
+        lines += [f"  {each}" for each in self.story.logs[-20:]]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run is set up."""
+
+    scenario: Scenario
+    operators: int = 1
+    """More than one: they elect a leader."""
+    is_fenced: bool = True
+    """Whether every write must be the leader's. A process frozen between its check and its write cannot know."""
+    later: Deed | None = None
+    """What somebody does when all has come to rest."""
+
+
+def run(setting: Setting, plan: Plan = (), expected: Ending | None = None, *, with_history: bool = True) -> Result:
+    """Runs the scenario to its rest. With `expected`, until it ends like that or the horizon is reached."""
+    injectors: list[Injector] = []
+
+    def between(world: World) -> Injector:
+        injectors.append(Injector(world, plan))
+        return injectors[0]
+
+    scenario = setting.scenario
+    with World(elects=setting.operators > 1, between=between) as world:
+        world.load(scenario.stage())
+        guard = Guard(world, secrets=scenario.secrets, is_fenced=setting.is_fenced)
+        for _ in range(setting.operators):
+            world.start_operator()
+            world.run_for(1)
+        return _play(setting, plan, expected, with_history, world, injectors[0], guard)
+
+
+def _play(
+    setting: Setting,
+    plan: Plan,
+    expected: Ending | None,
+    with_history: bool,
+    world: World,
+    injector: Injector,
+    guard: Guard,
+) -> Result:
+    begin = world.timeline.time()
+    first = world.store.version
+    injector.arm()
+    setting.scenario.act(world)
+    _rest(world, setting.scenario.seconds)
+    if setting.later is not None:
+        setting.later(world)
+        _rest(world, setting.scenario.seconds)
+    findings = _settle(world, expected, begin, with_history)
+    creates = Counter(
+        str(change.ref)
+        for change in world.store.log
+        if change.version > first
+        and change.type == "ADDED"
+        and change.by.startswith("operator")
+        and change.ref.kind != "Event"
+    )
+    return Result(
+        scenario=setting.scenario.name,
+        plan=plan,
+        story=world.story,
+        ending=ending.of(world, with_history=with_history),
+        writes=injector.writes,
+        events=injector.events,
+        struck=injector.struck,
+        creates=creates,
+        findings=(*guard.end(), *findings),
+    )
+
+
+def _rest(world: World, seconds: float) -> None:
+    """Until nothing was written for a while, and no less than so long."""
+    world.run_for(seconds)
+    deadline = world.timeline.time() + HORIZON_SECONDS
+    while world.timeline.time() < world.story.last_write + QUIET_SECONDS and world.timeline.time() < deadline:
+        world.run_for(_STEP_SECONDS)
+
+
+def _settle(world: World, expected: Ending | None, begin: float, with_history: bool) -> list[str]:
+    while True:
+        faults = list(_faults(world, expected, with_history))
+        if not faults:
+            return []
+        if world.timeline.time() > begin + HORIZON_SECONDS:
+            return faults
+        world.run_for(QUIET_SECONDS)
+        _rest(world, 0)
+
+
+def _faults(world: World, expected: Ending | None, with_history: bool) -> Iterator[str]:
+    yield from ending.disorder(world)
+    if expected is not None:
+        yield from ending.differences(expected, ending.of(world, with_history=with_history))
+    if world.timeline.time() < world.story.last_write + QUIET_SECONDS:
+        yield "I2 the operator does not come to rest"
+
+
+@cache
+def reference(setting: Setting, *, with_history: bool = True) -> Result:
+    """The run without faults: what all others are compared to."""
+    return run(setting, with_history=with_history)

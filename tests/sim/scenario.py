@@ -1,0 +1,44 @@
+"""A scenario: a world as it begins, what is done in it, and how long it takes to come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from tests.sim.faults import Acts
+from tests.sim.world import Moment, World
+
+Deed = Callable[[World], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is attacked. `stage` makes the world, and is run only once; `act` is what the operator has to cope with."""
+
+    name: str
+    stage: Callable[[], Moment]
+    act: Deed
+    seconds: float = 10.0
+    """For how long something may still happen by itself after the act, though nothing is written meanwhile."""
+    secrets: tuple[str, ...] = ()
+    acts: Acts | None = None
+    """What people do at bad moments."""
+    recreate: Deed | None = None
+    """Deletes what the scenario is about and makes it again with the same name."""
+
+
+def staged(make: Deed, onto: Callable[[], Moment] | None = None, *, seconds: float = 30.0) -> Callable[[], Moment]:
+    """A stage: an operator is started on what was there before, `make` happens, and all comes to rest."""
+
+    @cache
+    def stage() -> Moment:
+        with World() as world:
+            if onto is not None:
+                world.load(onto())
+            make(world)
+            world.start_operator()
+            world.run_for(seconds)
+            return world.moment()
+
+    return stage
