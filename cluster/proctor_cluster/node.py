@@ -59,8 +59,7 @@ def up(settings: Settings) -> Cluster:
 
     Raises ClusterError when it does not become ready; its logs stay in the state directory until ``down``.
     """
-    packages.install(packages.absent(_tools(settings)))
-    _build(settings)
+    programs(settings)
     cluster = _cluster(settings)
     with _one_at_a_time(settings):
         if is_running(settings):
@@ -72,6 +71,13 @@ def up(settings: Settings) -> Cluster:
             _start(settings)
             _wait_until_ready(settings, cluster)
     return cluster
+
+
+def programs(settings: Settings) -> Path:
+    """Return where the node's programs are, built if they were not: ten minutes once."""
+    packages.install(packages.absent(_tools(settings)))
+    _build(settings)
+    return _programs(settings)
 
 
 def enforce(settings: Settings, is_on: bool) -> None:
