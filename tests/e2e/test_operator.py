@@ -122,7 +122,7 @@ def test_a_broken_image_never_serves_and_the_old_revision_does(ns: Namespace) ->
     assert {"RevisionCreated", "Promoted", "CandidateStarted", "RolloutFailed"} <= reasons
     ns.apply(an_agent(ns.name, rollout={"progressDeadline": "10s"}))
     back = ns.wait(is_("Ready", "True"))
-    assert back["status"]["revision"] == {"stable": first, "blocked": []}
+    assert back["status"]["revision"] == {"stable": first}
 
 
 def test_suspend_stops_every_pod_and_resume_brings_them_back(ns: Namespace) -> None:
@@ -140,7 +140,7 @@ def test_kubectl_scale_changes_the_pods_and_not_the_revision(ns: Namespace) -> N
     first = _ready(ns)["status"]["revision"]["stable"]
     ns.kubectl("scale", "agent", "clerk", "--replicas=2")
     agent = ns.wait(lambda body: body["status"].get("readyReplicas") == 2 and is_("Ready", "True")(body))
-    assert agent["status"]["revision"] == {"stable": first, "blocked": []}
+    assert agent["status"]["revision"] == {"stable": first}
     assert json.loads(ns.kubectl("get", "agent", "clerk", "-o", "json"))["status"]["replicas"] == 2
 
 
@@ -321,7 +321,7 @@ def test_kinds_that_nothing_acts_on_say_so(ns: Namespace) -> None:
         "apiVersion": "proctor.dev/v1alpha1",
         "kind": "Policy",
         "metadata": {"name": "strict", "namespace": ns.name},
-        "spec": {"mode": "Enforce"},
+        "spec": {"owner": {"team": "tests", "contact": "tests@example.com"}, "mode": "Enforce"},
     })  # fmt: skip
     policy = eventually(lambda: ns.get("policies.proctor.dev", "strict"), is_("Stalled", "True"))
     assert condition(policy, "Ready")["reason"] == "NotActedOn"
