@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _DESCRIPTION = """\
 Small, real systems to try proctor with. Each one is an HTTP server that demands the key in the
@@ -66,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 
     payments = systems.add_parser("payments", parents=[listening], help="refunds and their ledger")
     payments.add_argument("--database", type=Path, default=_LEDGER, metavar="FILE", help="SQLite file (%(default)s)")
+    payments.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="between paying and answering")
+    payments.add_argument("--lose-answers", type=int, default=0, metavar="N", help="pay the first N, but do not answer")
     return parser
 
 
@@ -116,12 +122,15 @@ def _run_crm(arguments: argparse.Namespace, key: str) -> int:
 def _run_payments(arguments: argparse.Namespace, key: str) -> int:
     from proctor_demo.bearer import KeyRequired
     from proctor_demo.mcp_app import make_mcp_app
+    from proctor_demo.payments.answering import UnreliableAnswers
     from proctor_demo.payments.ledger import Ledger
     from proctor_demo.payments.server import make_routes, make_server
     from proctor_demo.serving import serve
 
     ledger = Ledger(arguments.database)
-    app = make_mcp_app(make_server(ledger), make_routes(ledger))
+    app: ASGIApp = make_mcp_app(make_server(ledger), make_routes(ledger))
+    if arguments.delay or arguments.lose_answers:
+        app = UnreliableAnswers(app, arguments.delay, arguments.lose_answers)
     serve(KeyRequired(app, key, browser_paths=frozenset({"/", "/ledger"})), arguments.host, arguments.port)
     return 0
 

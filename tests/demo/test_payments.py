@@ -17,6 +17,7 @@ from proctor_demo.bearer import KeyRequired
 from proctor_demo.mcp_app import make_mcp_app
 from proctor_demo.payments.ledger import KeyReused, Ledger
 from proctor_demo.payments.server import IDEMPOTENCY_KEY, make_routes, make_server
+from tests.demo.processes import running
 
 REFUND = {"order_id": "O-1", "amount": 12.5, "reason": "broken"}
 
@@ -146,3 +147,17 @@ def test_an_empty_key_admits_nobody() -> None:
     """A system without a key does not start, rather than let everyone in."""
     with pytest.raises(ValueError, match="empty"):
         KeyRequired(lambda *_: None, "")  # type: ignore[arg-type]
+
+
+def test_an_answer_may_be_lost(tmp_path: Path) -> None:
+    """With `--lose-answers 1` the first refund is paid without an answer; its key then gets that payment."""
+    call = {"name": "refund", "arguments": REFUND, "_meta": {IDEMPOTENCY_KEY: "key-1"}}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    with running("payments", "--database", str(tmp_path / "ledger.db"), "--lose-answers", "1") as system:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            system.request("POST", "/mcp", json=request, headers=headers)
+        entries = system.request("GET", "/ledger").json()["entries"]
+        assert [(entry["payment_id"], entry["requests"]) for entry in entries] == [("P-000001", 1)]
+        answer = system.request("POST", "/mcp", json=request, headers=headers).json()
+    assert answer["result"]["structuredContent"]["payment_id"] == "P-000001"

@@ -202,10 +202,12 @@ class RuleSet(Words):
     seed: int = 0
     models: tuple[str, ...] = ()
     answer_tools: Regex = "final_result.*"
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    rules: tuple[Rule, ...]
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def _has_rules_of_unique_names(self) -> Self:
+        if not self.rules:
+            raise ValueError("rules: there is none")
         names = [rule.name for rule in self.rules]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules have the same name: {', '.join(doubled)}")
