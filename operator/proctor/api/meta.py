@@ -121,8 +121,20 @@ class Status(Report):
         return next((each for each in self.conditions if each.type == type_), None)
 
     def dump(self) -> dict[str, Any]:
-        """The status as JSON for the API server: nothing that is not set."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """The status as JSON for the API server: nothing that is not set, and no list of nothing.
+
+        The API server drops an associative list that server-side apply empties; sent or not, it must look the same.
+        """
+        dumped: dict[str, Any] = _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return dumped
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_empty(each) for key, each in value.items() if each not in ([], {})}
+    if isinstance(value, list):
+        return [_without_empty(each) for each in value]
+    return value
 
 
 class Object(BaseModel):
