@@ -26,11 +26,13 @@ termination message of the container.
   Unresolved   the name has no address, or nobody could be asked for it: says nothing about the network policy
 """
 
+_PERIOD = 0.5
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Probe, report, and return 0 whatever was found: the verdict is the operator's."""
     arguments = _parser().parse_args(argv)
-    found = probe(arguments.allowed, arguments.forbidden, arguments.timeout)
+    found = settled(arguments.allowed, arguments.forbidden, arguments.timeout, arguments.settle)
     line = json.dumps(found, separators=(",", ":"))
     print(line)  # noqa: T201 - this is the output
     try:
@@ -38,6 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as exc:
         print(f"{arguments.termination_log}: {exc.strerror}", file=sys.stderr)  # noqa: T201
     return 0
+
+
+def settled(allowed: str, forbidden: Sequence[str], seconds: float, settle: float) -> dict[str, object]:
+    """What came of each address at last: probed again for up to `settle` seconds until the fence is as it should be.
+
+    A network plugin programs a new pod's rules some time after the pod has started: until then it is open, or closed.
+    """
+    until = time.monotonic() + settle
+    while True:
+        found = probe(allowed, forbidden, seconds)
+        outcomes = found["forbidden"]
+        is_open = isinstance(outcomes, dict) and "Connected" in outcomes.values()
+        if time.monotonic() > until or (found["allowed"] == "Connected" and not is_open):
+            return found
+        time.sleep(_PERIOD)
 
 
 def probe(allowed: str, forbidden: Sequence[str], seconds: float) -> dict[str, object]:
@@ -106,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         "--forbidden", type=_address, action="append", default=[], metavar="HOST:PORT", help="must not be; repeatable"
     )
     parser.add_argument("--timeout", type=float, default=3.0, metavar="SECONDS", help="of each (%(default)s)")
+    parser.add_argument(
+        "--settle", type=float, default=0.0, metavar="SECONDS", help="how long a network may take (%(default)s)"
+    )
     parser.add_argument(
         "--termination-log", type=Path, default=Path("/dev/termination-log"), metavar="FILE", help="(%(default)s)"
     )

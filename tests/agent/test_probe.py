@@ -87,3 +87,26 @@ def test_a_missing_termination_log_is_no_failure() -> None:
     ]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(found.stdout) == {"allowed": "Refused", "forbidden": {}}
+
+
+def test_a_fence_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    """What is open at first and closed within the time to settle is reported as closed."""
+    with open_port() as gateway:
+        server = socket.create_server(("127.0.0.1", 0))
+        forbidden = f"127.0.0.1:{server.getsockname()[1]}"
+        arguments = [f"--allowed={gateway}", f"--forbidden={forbidden}", f"--termination-log={tmp_path / 'log'}"]
+        command = [sys.executable, "-m", "proctor_agent.probe", *arguments, "--settle=20", "--timeout=1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as probing:
+            server.accept()
+            server.close()
+            found = json.loads(probing.communicate(timeout=30)[0])
+    assert found == {"allowed": "Connected", "forbidden": {forbidden: "Refused"}}
+
+
+def test_a_fence_that_never_comes_is_reported_as_missing(tmp_path: Path) -> None:
+    """When the time to settle is over, what is open is reported as open."""
+    with open_port() as gateway, open_port() as forbidden:
+        arguments = [f"--allowed={gateway}", f"--forbidden={forbidden}", f"--termination-log={tmp_path / 'log'}"]
+        command = [sys.executable, "-m", "proctor_agent.probe", *arguments, "--settle=1", "--timeout=1"]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
+    assert found == {"allowed": "Connected", "forbidden": {forbidden: "Connected"}}

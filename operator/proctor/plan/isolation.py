@@ -18,6 +18,7 @@ from proctor.plan.pod import confined, locked
 from proctor.plan.world import Deletion, Isolation, Manifest, Plan, Platform, deletion_of
 
 _DEADLINE_SECONDS = 120
+_SETTLE_SECONDS = 20
 _RETRY = timedelta(minutes=5)
 
 
@@ -158,6 +159,7 @@ def _make_pod(world: IsolationWorld) -> Manifest:
                         f"--allowed={gateway}:{names.AGENT_FACING_PORT}",
                         f"--forbidden={gateway}:{names.INTERNAL_PORT}",
                         "--forbidden=kubernetes.default.svc:443",
+                        f"--settle={_SETTLE_SECONDS}",
                     ],
                     "resources": {
                         "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
