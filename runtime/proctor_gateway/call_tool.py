@@ -1,0 +1,159 @@
+"""How is a tool called? Mediated, written down, sent with the credential, and its outcome written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proctor.api import digest
+from proctor.api.agent import ToolGrant
+from proctor.api.connector import Connector, Effect
+from proctor_gateway import mediation, outcomes
+from proctor_gateway.bundle import Bundle
+from proctor_gateway.calling import Caller, seconds_left, with_credential
+from proctor_gateway.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.catalog import Offered
+from proctor_gateway.cluster.port import SecretUnusable
+from proctor_gateway.context import Context
+from proctor_gateway.credentials import Credential
+from proctor_gateway.errors import Denied
+from proctor_gateway.ledger import Entry
+from proctor_gateway.reasons import Reason
+from proctor_gateway.tasks import Fault
+from proctor_gateway.upstream.mcp import McpFailed, Target
+
+IDEMPOTENCY_KEY: Final = "proctor.dev/idempotency-key"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of the call, and the result as the system gave it, if it gave one."""
+
+    call: str
+    outcome: Outcome
+    result: Mapping[str, Any] | None
+
+
+async def list_tools(context: Context, caller: Caller, name: str) -> list[Mapping[str, Any]]:
+    """The tools of the connector that the revision may call, as the system defines them. Raises Denied.
+
+    A tool whose definition is not the pinned one is not shown: the model must not read what nobody has admitted.
+    """
+    bundle = await _bundle(context, caller)
+    mediation.check_agent(context.known.agent(caller.claims.namespace, caller.claims.agent))
+    connector, grant = _granted(context, bundle, caller, name)
+    offered = await context.catalog.of(connector)
+    allowed = sorted(set(grant.allow) & offered.keys())
+    return [
+        offered[tool].definition
+        for tool in allowed
+        if not mediation.is_drifted(bundle.pinned(connector, tool), offered[tool].digest)
+    ]
+
+
+async def call_tool(context: Context, caller: Caller, name: str, tool: str, arguments: Mapping[str, Any]) -> Answer:
+    """Call the tool. Raises Denied if the call may not be made; then nothing was sent."""
+    bundle = await _bundle(context, caller)
+    effect, denial = Effect.ONCE, None
+    try:
+        connector, grant = _granted(context, bundle, caller, name)
+        effect = bundle.pinned(connector, tool).effect
+        await _check(context, caller, bundle, (connector, grant), tool, arguments)
+    except Denied as exc:
+        denial = Fault(exc.reason, exc.message)
+    intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, effect, dict(arguments))
+    entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, denial)
+    # From here on the call goes to its end, whoever stops waiting for it.
+    return await context.flights.run(intent.task, caller.agent, effect, _carry_out(context, caller, connector, entry))
+
+
+async def _bundle(context: Context, caller: Caller) -> Bundle:
+    claims = caller.claims
+    return await context.bundles.get(claims.namespace, claims.agent, claims.revision)
+
+
+def _granted(context: Context, bundle: Bundle, caller: Caller, name: str) -> tuple[Connector, ToolGrant]:
+    return mediation.check_connector(bundle, context.known.connector(caller.claims.namespace, name), name)
+
+
+async def _check(
+    context: Context,
+    caller: Caller,
+    bundle: Bundle,
+    granted: tuple[Connector, ToolGrant],
+    tool: str,
+    arguments: Mapping[str, Any],
+) -> None:
+    connector, grant = granted
+    mediation.check_agent(context.known.agent(caller.claims.namespace, caller.claims.agent))
+    mediation.check_allowed(grant, tool)
+    offered: Offered | None = (await context.catalog.of(connector)).get(tool)
+    pinned = bundle.pinned(connector, tool)
+    mediation.check_definition(grant, pinned, offered.digest if offered else None, tool)
+    mediation.check_rules(grant, tool, arguments)
+
+
+async def _carry_out(context: Context, caller: Caller, connector: Connector, entry: Entry) -> Answer:
+    try:
+        async with context.gates.turn(connector):
+            outcome, result = await _sent(context, caller, connector, entry)
+    except Denied as exc:
+        outcome, result = outcomes.of_failure(entry.intent.effect, Fault(exc.reason, exc.message), touched=False), None
+    except asyncio.CancelledError:
+        # Stopped in the turnstile: a call that was sent answers for itself.
+        fault = Fault(Reason.INTERRUPTED, "stopped before it was sent")
+        outcome, result = outcomes.of_failure(entry.intent.effect, fault, touched=False), None
+    await context.ledger.settle(entry, outcome)
+    return Answer(entry.id, outcome, result)
+
+
+async def _sent(
+    context: Context, caller: Caller, connector: Connector, entry: Entry
+) -> tuple[Outcome, Mapping[str, Any] | None]:
+    effect = entry.intent.effect
+    seconds = seconds_left(connector, entry.deadline, context.clock.now())
+    meta = {IDEMPOTENCY_KEY: idempotency_key(entry), "traceparent": caller.span.traceparent}
+
+    async def send(credential: Credential | None) -> Mapping[str, Any] | McpFailed:
+        headers = {**(credential.headers if credential else {}), "traceparent": caller.span.traceparent}
+        target = Target(connector.spec.url, headers, seconds, fresh=effect is not Effect.READ)
+        try:
+            async with asyncio.timeout(seconds + 1):
+                return await context.mcp.call(target, entry.intent.name, entry.intent.arguments, meta)
+        except McpFailed as exc:
+            return exc
+        except TimeoutError:
+            return McpFailed(Reason.TIMEOUT, "no answer in time", sent=True)
+
+    try:
+        found = await with_credential(context.credentials, connector, send, _is_refused)
+    except SecretUnusable as exc:
+        return outcomes.of_failure(effect, Fault(exc.reason, exc.message), touched=False), None
+    except asyncio.CancelledError:
+        fault = Fault(Reason.INTERRUPTED, "stopped while it was under way")
+        return outcomes.of_failure(effect, fault, touched=True), None
+    if isinstance(found, McpFailed):
+        return outcomes.of_failure(effect, _fault(connector, found), touched=found.ran), None
+    outcome = outcomes.of_tool_result(found, effect, context.settings.max_shown)
+    return outcome, found if outcome.state is not CallState.UNKNOWN else None
+
+
+def idempotency_key(entry: Entry) -> str:
+    """The key under which a system may recognise a repeated call: the same in every attempt of the task."""
+    intent = entry.intent
+    return digest.short(
+        [intent.task, intent.connector, intent.name, digest.sha256(intent.arguments), entry.occurrence], 32
+    )
+
+
+def _is_refused(found: Mapping[str, Any] | McpFailed) -> bool:
+    return isinstance(found, McpFailed) and found.reason is Reason.UNAUTHORIZED
+
+
+def _fault(connector: Connector, failed: McpFailed) -> Fault:
+    reason = Reason.TOOL_UNAVAILABLE if failed.reason is not Reason.TIMEOUT else Reason.TIMEOUT
+    if failed.reason in {Reason.REJECTED, Reason.TOOL_ERROR}:
+        reason = failed.reason
+    return Fault(reason, f"{connector.metadata.name}: {failed.message}")

@@ -1,0 +1,53 @@
+"""Time, chance and identity come from here alone, so that everything else can be run again with the same ones."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+_MILLIS = 48
+_VERSION = 0x7
+_VARIANT = 0b10
+
+
+class Clock(Protocol):
+    """Where the gateway takes time and chance from."""
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+
+    def task_id(self) -> str:
+        """A new id that sorts by time: a UUID of version 7 (RFC 9562)."""
+
+    def trace_id(self) -> str:
+        """32 hex characters."""
+
+    def span_id(self) -> str:
+        """16 hex characters."""
+
+
+class SystemClock:
+    """The machine's clock and the system's randomness."""
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+        return datetime.now(UTC)
+
+    def task_id(self) -> str:
+        """A new id that sorts by time: a UUID of version 7 (RFC 9562)."""
+        millis = time.time_ns() // 1_000_000
+        chance = secrets.randbits(74)
+        value = (millis & ((1 << _MILLIS) - 1)) << 80 | _VERSION << 76 | (chance >> 62) << 64
+        value |= _VARIANT << 62 | (chance & ((1 << 62) - 1))
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def trace_id(self) -> str:
+        """32 hex characters."""
+        return secrets.token_hex(16)
+
+    def span_id(self) -> str:
+        """16 hex characters."""
+        return secrets.token_hex(8)

@@ -1,0 +1,1 @@
+"""What the gateway asks of Kubernetes, and what it knows of it."""

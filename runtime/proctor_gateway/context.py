@@ -1,0 +1,45 @@
+"""What every part of a running gateway is given: the others that it works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proctor_gateway.catalog import Catalog
+from proctor_gateway.clock import Clock
+from proctor_gateway.cluster.known import Known
+from proctor_gateway.credentials import Credentials
+from proctor_gateway.endings import Endings
+from proctor_gateway.flights import Flights
+from proctor_gateway.gates import Gates
+from proctor_gateway.identity import Identities
+from proctor_gateway.ledger import Ledger
+from proctor_gateway.metrics import Metrics
+from proctor_gateway.revisions import Bundles
+from proctor_gateway.settings import Settings
+from proctor_gateway.store.database import Database
+from proctor_gateway.tokens import Tokens
+from proctor_gateway.upstream.http import Http
+from proctor_gateway.upstream.mcp import Mcp
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts, each made once for a process."""
+
+    settings: Settings
+    clock: Clock
+    known: Known
+    database: Database
+    identities: Identities
+    credentials: Credentials
+    bundles: Bundles
+    catalog: Catalog
+    tokens: Tokens
+    ledger: Ledger
+    flights: Flights
+    gates: Gates
+    endings: Endings
+    metrics: Metrics
+    pods: Http
+    models: Http
+    mcp: Mcp

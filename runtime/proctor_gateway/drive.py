@@ -1,0 +1,257 @@
+"""Drives one task: finds a pod, begins an attempt, waits for its end, and writes down what follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from proctor_gateway.cluster.known import Key
+from proctor_gateway.context import Context
+from proctor_gateway.dispatch import Pod
+from proctor_gateway.errors import Problem, StoreAway
+from proctor_gateway.invoke import invoke, judge_answer
+from proctor_gateway.reasons import Reason
+from proctor_gateway.slots import Slots
+from proctor_gateway.store import lifecycle, tasks
+from proctor_gateway.store.calls import list_calls
+from proctor_gateway.tasks import Ended, Fault, Running, Task, Waiting
+from proctor_gateway.tokens import Claims
+from proctor_gateway.verdict import Again, AttemptEnd, Broke, Lost, NotTaken, Stopped
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+_STORE_PAUSE_SECONDS = 1.0
+_GONE_GRACE_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 3.0
+
+
+@dataclass
+class Drive:
+    """A task that this process drives. `stop` is set when someone wants it to end."""
+
+    task: Task
+    stop: asyncio.Future[Fault]
+    pod: Pod | None = None
+    pod_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: set[str] = field(default_factory=set)
+    pauses: int = 0
+
+    @property
+    def agent(self) -> Key:
+        """Whose task it is."""
+        return Key(self.task.request.namespace, self.task.request.agent)
+
+    @property
+    def attempts(self) -> int:
+        """How often it was dispatched."""
+        return self.task.state.attempts if isinstance(self.task.state, Running) else 0
+
+
+class Driver:
+    """Drives tasks to their ends."""
+
+    def __init__(self, context: Context, slots: Slots, instance: str) -> None:
+        self._context = context
+        self._slots = slots
+        self._instance = instance
+
+    async def drive(self, drive: Drive, *, lost: bool) -> None:
+        """Until the task has ended or is someone else's. `lost`: an attempt was under way which nobody follows."""
+        request = drive.task.request
+        end: AttemptEnd | None = None
+        if lost and drive.attempts:
+            end = Lost(Fault(Reason.INTERRUPTED, "the gateway that drove the task went away"))
+        with structlog.contextvars.bound_contextvars(task=request.id, trace_id=request.trace_id):
+            while True:
+                end = end or await self._attempt(drive)
+                if end is None or await self._closed(drive, end):
+                    return
+                await self._pause(drive, end)
+                end = None
+
+    async def _attempt(self, drive: Drive) -> AttemptEnd | None:
+        """How the next attempt ended; None if the task is not ours any more."""
+        patience = max((self._until(drive) - self._context.clock.now()).total_seconds(), 0.0)
+        try:
+            async with asyncio.timeout(patience), contextlib.AsyncExitStack() as stack:
+                lane = "" if isinstance(drive.task.state, Waiting) else drive.task.state.revision
+                slot = self._slots.taken(drive.agent, lane, lambda: self._wanted(drive), frozenset(drive.tried))
+                place = await unless(drive.stop, stack.enter_async_context(slot))
+                if isinstance(place, Fault):
+                    return Stopped(place)
+                keep = stack.pop_all()
+        except TimeoutError:
+            return self._no_pod(drive)
+        async with keep:
+            return await self._on_pod(drive, *place)
+
+    def _wanted(self, drive: Drive) -> tuple[str, int] | None:
+        agent = self._context.known.agent(drive.agent.namespace, drive.agent.name)
+        if agent is None:
+            return None
+        stable = agent.status.revision.stable
+        revision = stable if isinstance(drive.task.state, Waiting) else drive.task.state.revision
+        return (revision, agent.spec.runtime.concurrency) if revision else None
+
+    def _until(self, drive: Drive) -> datetime:
+        """How long to wait for a pod: a task that has begun has its deadline, another its place in the queue."""
+        if isinstance(drive.task.state, Running):
+            return drive.task.state.deadline
+        return drive.task.request.created_at + timedelta(seconds=self._context.settings.queue_timeout)
+
+    async def _pause(self, drive: Drive, end: AttemptEnd) -> None:
+        """A pod that takes nothing now may soon, or the next look at the cluster shows another."""
+        if isinstance(end, NotTaken):
+            seconds = min(_FIRST_PAUSE_SECONDS * 2**drive.pauses, _LONGEST_PAUSE_SECONDS)
+            drive.pauses += 1
+            await unless(drive.stop, asyncio.sleep(seconds))
+
+    async def _on_pod(self, drive: Drive, pod: Pod, revision: str) -> AttemptEnd | None:
+        context, request = self._context, drive.task.request
+        try:
+            bundle = await context.bundles.get(request.namespace, request.agent, revision)
+        except Problem as exc:
+            return NotTaken(Fault(exc.reason, exc.detail))
+        now = context.clock.now()
+        timeout = bundle.behaviour.limits.timeout
+        begun = await self._write(lambda c: lifecycle.dispatch(c, drive.task, self._instance, revision, timeout, now))
+        if begun is None:
+            return await self._refused(drive)
+        drive.task, drive.pod = begun, pod
+        drive.tried.add(pod.uid)
+        drive.pod_gone.clear()
+        try:
+            answer = await self._invoked(drive, pod, now)
+        finally:
+            drive.pod = None
+            context.flights.abandon(request.id)
+        if not isinstance(answer, tuple):
+            return answer
+        made = await self._read(lambda c: list_calls(c, request.id))
+        return judge_answer(*answer, bundle.behaviour.output, made)
+
+    async def _invoked(self, drive: Drive, pod: Pod, now: datetime) -> tuple[int, bytes] | AttemptEnd:
+        context, running = self._context, drive.task.state
+        if not isinstance(running, Running):
+            raise TypeError("a task that was dispatched is running")
+        request = drive.task.request
+        claims = Claims(
+            request.id, running.attempts, request.namespace, request.agent, running.revision, running.deadline
+        )
+        token = context.tokens.mint(claims, now)
+        log.info("attempt begins", attempt=running.attempts, revision=running.revision, pod=pod.name)
+        with context.metrics.attempts_running.track_inprogress():
+            answer = await unless(drive.stop, _until_gone(drive, pod, invoke(context, drive.task, running, pod, token)))
+        return Stopped(answer) if isinstance(answer, Fault) else answer
+
+    def _no_pod(self, drive: Drive) -> AttemptEnd:
+        wanted = self._wanted(drive)
+        what = f"revision {wanted[0]}" if wanted else "the agent"
+        return Broke(Fault(Reason.AGENT_UNAVAILABLE, f"no pod of {what} was ready in time"))
+
+    async def _refused(self, drive: Drive) -> AttemptEnd | None:
+        """The dispatch changed nothing: the task is to be stopped, has ended, or is someone else's."""
+        found = await self._read(lambda c: tasks.get(c, drive.task.request.id))
+        if found is None or isinstance(found.state, Ended):
+            self._context.endings.ended(drive.task.request.id)
+            return None
+        if drive.stop.done():
+            return Stopped(drive.stop.result())
+        return Stopped(Fault(Reason.CANCELLED, "the task was to be stopped")) if found == drive.task else None
+
+    async def _closed(self, drive: Drive, end: AttemptEnd) -> bool:
+        """Whether the task is over for this process; if not, it may be attempted again."""
+        context, request = self._context, drive.task.request
+        context.metrics.attempts.labels(request.namespace, request.agent, type(end).__name__).inc()
+        patience = timedelta(seconds=0 if isinstance(end, Stopped) else context.settings.settle_timeout)
+        until = context.clock.now() + patience
+        while True:
+            closing = lifecycle.Closing(
+                task=request.id,
+                owner=self._instance,
+                attempts=drive.attempts,
+                end=end,
+                max_losses=context.settings.max_losses,
+                until=self._until(drive),
+                now=context.clock.now(),
+                patience=context.clock.now() < until,
+            )
+            try:
+                result = await self._write(lambda c, closing=closing: lifecycle.close(c, closing))  # type: ignore[misc]
+            except lifecycle.NotOwner:
+                context.endings.ended(request.id)
+                return True
+            if not isinstance(result, lifecycle.Unsettled):
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        if isinstance(result, Again):
+            log.info("the task is dispatched again", attempts=drive.attempts, cause=str(end))
+            return False
+        self._ended(result)
+        return True
+
+    def _ended(self, task: Task) -> None:
+        state = task.state
+        if isinstance(state, Ended):
+            self._context.metrics.ended(task, state)
+            reason = state.fault.reason if state.fault else None
+            log.info("task ended", phase=state.phase, reason=reason, attempts=state.attempts)
+        self._context.endings.ended(task.request.id)
+
+    async def _read(self, operation: Callable[[sa.Connection], T]) -> T:
+        while True:
+            try:
+                return await self._context.database.read(operation)
+            except StoreAway as exc:
+                log.warning("the store is away", cause=str(exc))
+                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+
+    async def _write(self, operation: Callable[[sa.Connection], T]) -> T:
+        """Write until the store answers: what happened to a task is not given up because the store is away."""
+        while True:
+            try:
+                return await self._context.database.write(operation)
+            except StoreAway as exc:
+                log.warning("the store is away", cause=str(exc))
+                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+
+
+async def unless(stop: asyncio.Future[Fault], work: Coroutine[Any, Any, T]) -> T | Fault:
+    """The work's result, or why it was stopped before it had one. The work has ended when this returns."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return stop.result()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def _until_gone(drive: Drive, pod: Pod, work: Coroutine[Any, Any, T]) -> T | Lost:
+    """The work's result, or Lost when the pod is not there any more: a dead node closes no connection."""
+    gone: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
+
+    async def watch() -> None:
+        await drive.pod_gone.wait()
+        await asyncio.sleep(_GONE_GRACE_SECONDS)
+        gone.set_result(Fault(Reason.INTERRUPTED, f"pod {pod.name} is not there any more"))
+
+    watching = asyncio.create_task(watch())
+    try:
+        found = await unless(gone, work)
+        return Lost(found) if isinstance(found, Fault) else found
+    finally:
+        watching.cancel()

@@ -1,0 +1,85 @@
+"""Every call of an agent passes here twice: before it is sent, and when its outcome is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from proctor.api.agent import Limits
+from proctor_gateway.calls import Intent, Outcome
+from proctor_gateway.clock import Clock
+from proctor_gateway.errors import Denied, Problem, StoreAway
+from proctor_gateway.metrics import Metrics
+from proctor_gateway.reasons import Reason
+from proctor_gateway.store import calls as store
+from proctor_gateway.store import tasks
+from proctor_gateway.store.database import Database
+from proctor_gateway.store.rows import call_id
+from proctor_gateway.tasks import Fault
+from proctor_gateway.tokens import Claims
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A call that is written down and may be sent until the deadline."""
+
+    intent: Intent
+    claims: Claims
+    sequence: int
+    occurrence: int
+    deadline: datetime
+    started_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return call_id(self.intent.task, self.sequence)
+
+
+class Ledger:
+    """Writes calls down."""
+
+    def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._clock = clock
+        self._metrics = metrics
+
+    async def check_running(self, claims: Claims) -> None:
+        """Raises Problem 401 unless the attempt that the token names is the one that runs."""
+        if not await self._database.read(lambda c: tasks.runs(c, claims.task, claims.attempt)):
+            raise _revoked()
+
+    async def begin(self, claims: Claims, intent: Intent, limits: Limits, denial: Fault | None) -> Entry:
+        """The call is on the disk when this returns. Raises Denied, or Problem if the attempt is not running."""
+        now = self._clock.now()
+        try:
+            begun = await self._database.write(lambda c: store.begin(c, intent, limits, denial, now))
+        except store.Revoked as exc:
+            raise _revoked() from exc
+        except StoreAway as exc:
+            raise Problem(503, Reason.STORE_UNAVAILABLE, "the call cannot be written down, so it is not made") from exc
+        if isinstance(begun, store.Barred):
+            self._metrics.denied(claims, intent, begun.fault)
+            log.info(
+                "call denied", task=intent.task, connector=intent.connector, name=intent.name, reason=begun.fault.reason
+            )
+            raise Denied(begun.fault.reason, begun.fault.message)
+        return Entry(intent, claims, begun.sequence, begun.occurrence, begun.deadline, now)
+
+    async def settle(self, entry: Entry, outcome: Outcome) -> None:
+        """Write down what became of it. If that cannot be done, the call stays Started, and so becomes Unknown."""
+        now = self._clock.now()
+        self._metrics.settled(entry.claims, entry.intent, outcome, (now - entry.started_at).total_seconds())
+        try:
+            await self._database.write(lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now))
+        except StoreAway:
+            log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
+
+
+def _revoked() -> Problem:
+    """What a token is told whose attempt is over."""
+    return Problem(401, Reason.UNAUTHENTICATED, "the task token is not valid: its attempt is not running")

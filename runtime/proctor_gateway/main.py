@@ -1,0 +1,65 @@
+"""The program: `proctor-gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+
+import structlog
+import uvloop
+from kubernetes_asyncio.config.config_exception import ConfigException
+from pydantic import ValidationError
+
+from proctor_gateway.clock import SystemClock
+from proctor_gateway.cluster.kubernetes import Kubernetes
+from proctor_gateway.logs import configure
+from proctor_gateway.serve import World, serve
+from proctor_gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exits with 2 if the settings are wrong or there is no cluster to talk to."""
+    try:
+        settings = Settings()
+        configure(settings.log_level)
+    except (ValidationError, ValueError) as exc:
+        sys.exit(_complaint(exc))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings))
+    except ConfigException as exc:
+        log.error("there is no cluster to talk to", cause=str(exc))  # noqa: TRY400 - no bug, no traceback
+        sys.exit(2)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Kubernetes.connected() as cluster:
+        await serve(World(settings, cluster, SystemClock(), instance_name()), stop)
+
+
+def instance_name() -> str:
+    """The name of this process's life: no two starts share one, so that a restarted pod is not taken for its past."""
+    return f"{os.uname().nodename[:40]}-{secrets.token_hex(6)}"
+
+
+def _complaint(exc: ValidationError | ValueError) -> str:
+    if not isinstance(exc, ValidationError):
+        return str(exc)
+    faults = (
+        f"PROCTOR_GATEWAY_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+        for each in exc.errors(include_input=False)
+    )
+    return "; ".join(faults)
+
+
+if __name__ == "__main__":
+    main()

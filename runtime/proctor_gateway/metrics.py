@@ -1,0 +1,110 @@
+"""What Prometheus reads. Names follow OpenTelemetry's conventions for generative AI (0.1.0) where they fit.
+
+Labels are taken from what is declared (agents, connectors, models), never from what an agent or a caller makes up,
+so that nobody can make the number of series grow without bound.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from proctor_gateway.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.reasons import Reason
+from proctor_gateway.tasks import Ended, Fault, Task
+from proctor_gateway.tokens import Claims
+
+_OPERATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKENS = tuple(float(4**power) for power in range(14))
+_AGENT = ("namespace", "agent")
+
+
+class Metrics:
+    """All series of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.tasks_accepted = Counter("proctor_tasks_accepted", "Tasks taken in.", _AGENT, registry=self.registry)
+        self.tasks_refused = Counter(
+            "proctor_tasks_refused", "Tasks not taken in.", (*_AGENT, "reason"), registry=self.registry
+        )
+        self.tasks_ended = Counter(
+            "proctor_tasks_ended", "Tasks that ended.", (*_AGENT, "revision", "phase", "reason"), registry=self.registry
+        )
+        self.task_seconds = Histogram(
+            "proctor_task_duration_seconds",
+            "From acceptance to end.",
+            (*_AGENT, "phase"),
+            buckets=_OPERATION,
+            registry=self.registry,
+        )
+        self.tasks_taken_over = Counter(
+            "proctor_tasks_taken_over", "Tasks of an instance that went away.", registry=self.registry
+        )
+        self.attempts = Counter(
+            "proctor_attempts", "Dispatches to a pod, by how they ended.", (*_AGENT, "end"), registry=self.registry
+        )
+        self.attempts_running = Gauge(
+            "proctor_attempts_running", "Tasks that pods work on for this instance.", registry=self.registry
+        )
+        self.calls = Counter(
+            "proctor_calls",
+            "Calls of agents.",
+            (*_AGENT, "connector", "kind", "state", "reason"),
+            registry=self.registry,
+        )
+        self.operation_seconds = Histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Duration of calls to models.",
+            ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"),
+            buckets=_OPERATION,
+            registry=self.registry,
+        )
+        self.token_usage = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of calls to models.",
+            ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
+            buckets=_TOKENS,
+            registry=self.registry,
+        )
+        self.tool_seconds = Histogram(
+            "gen_ai_execute_tool_duration_seconds",
+            "Duration of calls to tools.",
+            ("connector", "error_type"),
+            buckets=_OPERATION,
+            registry=self.registry,
+        )
+        self.cost = Counter(
+            "proctor_cost", "Cost of model calls in the installation's currency.", _AGENT, registry=self.registry
+        )
+        self.cluster_up = Gauge(
+            "proctor_gateway_cluster_up", "Whether the API server answers.", ("kind",), registry=self.registry
+        )
+        self.probes = Counter("proctor_connector_probes", "Probes of connectors.", ("reason",), registry=self.registry)
+
+    def ended(self, task: Task, state: Ended) -> None:
+        """A task ended."""
+        request = task.request
+        reason = state.fault.reason if state.fault else ""
+        self.tasks_ended.labels(request.namespace, request.agent, state.revision, state.phase, reason).inc()
+        seconds = (state.finished_at - request.created_at).total_seconds()
+        self.task_seconds.labels(request.namespace, request.agent, state.phase).observe(seconds)
+
+    def denied(self, claims: Claims, intent: Intent, fault: Fault) -> None:
+        """A call was denied. Its connector is not a label: a denied one may not even exist."""
+        self.calls.labels(claims.namespace, claims.agent, "", intent.kind, CallState.DENIED, fault.reason).inc()
+
+    def settled(self, claims: Claims, intent: Intent, outcome: Outcome, seconds: float) -> None:
+        """The outcome of a call is known."""
+        reason: Reason | str = outcome.fault.reason if outcome.fault else ""
+        self.calls.labels(claims.namespace, claims.agent, intent.connector, intent.kind, outcome.state, reason).inc()
+        if intent.kind is Kind.TOOL:
+            self.tool_seconds.labels(intent.connector, reason).observe(seconds)
+            return
+        labels = ("chat", intent.connector, intent.name)
+        self.operation_seconds.labels(*labels, reason).observe(seconds)
+        for token_type, tokens in (("input", outcome.input_tokens), ("output", outcome.output_tokens)):
+            if tokens is not None:
+                self.token_usage.labels(*labels, token_type).observe(tokens)
+        self.cost.labels(claims.namespace, claims.agent).inc(float(outcome.cost or Decimal(0)))

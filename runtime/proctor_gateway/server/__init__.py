@@ -1,0 +1,1 @@
+"""The three listeners: callers, agents, and the installation's own."""

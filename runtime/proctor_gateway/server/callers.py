@@ -1,0 +1,149 @@
+"""The listener of callers: tasks in, tasks out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from proctor.api.agent import Agent
+from proctor_gateway import calls, trace
+from proctor_gateway.access import Identity, is_admitted
+from proctor_gateway.context import Context
+from proctor_gateway.errors import Problem
+from proctor_gateway.intake import Intake, Order
+from proctor_gateway.reasons import Reason
+from proctor_gateway.server.answers import HANDLERS, body_of, json_response, parsed_object
+from proctor_gateway.store import tasks as store
+from proctor_gateway.store.calls import list_calls
+from proctor_gateway.tasks import Ended, Phase, Task, shown
+
+_BASE: Final = "/agents/{namespace}/{agent}"
+_MOST_LISTED: Final = 200
+_LISTED: Final = 50
+
+
+class Callers:
+    """The handlers."""
+
+    def __init__(self, context: Context, intake: Intake) -> None:
+        self._context = context
+        self._intake = intake
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            Route(f"{_BASE}/tasks", self.create, methods=["POST"]),
+            Route(f"{_BASE}/tasks", self.list, methods=["GET"]),
+            Route(f"{_BASE}/tasks/{{task}}", self.get, methods=["GET"]),
+            Route(f"{_BASE}/tasks/{{task}}/calls", self.calls, methods=["GET"]),
+            Route(f"{_BASE}/tasks/{{task}}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{_BASE}/invoke", self.invoke, methods=["POST"]),
+        ]
+        return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
+
+    async def create(self, request: Request) -> Response:
+        """Take a task in. 202 if it is new, 200 if the same was taken in before."""
+        task, is_new = await self._taken_in(request)
+        location = f"{request.url.path}/{task.request.id}"
+        return json_response(shown(task), 202 if is_new else 200, {"location": location})
+
+    async def invoke(self, request: Request) -> Response:
+        """Take a task in and wait for its end, whatever it is."""
+        task, _ = await self._taken_in(request)
+        while not isinstance(task.state, Ended):
+            task = await self._waited(task, self._context.settings.max_wait)
+        path = request.url.path.removesuffix("/invoke")
+        return json_response(shown(task), 200, {"content-location": f"{path}/tasks/{task.request.id}"})
+
+    async def get(self, request: Request) -> Response:
+        """A task, now or when it has ended."""
+        task = await self._own_task(request)
+        seconds = _number(request, "wait", 0, self._context.settings.max_wait)
+        if seconds and not isinstance(task.state, Ended):
+            task = await self._waited(task, seconds)
+        return json_response(shown(task))
+
+    async def list(self, request: Request) -> Response:
+        """The caller's own tasks, newest first."""
+        identity, _ = await self._admitted(request)
+        limit = int(_number(request, "limit", _LISTED, _MOST_LISTED))
+        phase = request.query_params.get("phase")
+        if phase is not None and phase not in set(Phase):
+            raise Problem(400, Reason.INVALID_REQUEST, f"phase must be one of {', '.join(Phase)}")
+        page = store.Page(
+            namespace=request.path_params["namespace"],
+            agent=request.path_params["agent"],
+            principal=identity.username,
+            phase=Phase(phase) if phase else None,
+            after=request.query_params.get("after"),
+            limit=limit + 1,
+        )
+        found = await self._context.database.read(lambda c: store.list_tasks(c, page))
+        following = found[limit - 1].request.id if len(found) > limit else None
+        return json_response({"items": [shown(task) for task in found[:limit]], "next": following})
+
+    async def calls(self, request: Request) -> Response:
+        """What the task has asked of models and tools."""
+        task = await self._own_task(request)
+        made = await self._context.database.read(lambda c: list_calls(c, task.request.id))
+        return json_response({"items": [calls.shown(call) for call in made]})
+
+    async def cancel(self, request: Request) -> Response:
+        """Ask for a task's end. One that has ended stays as it is."""
+        task = await self._own_task(request)
+        return json_response(shown(await self._intake.cancel(task)))
+
+    async def _taken_in(self, request: Request) -> tuple[Task, bool]:
+        identity, agent = await self._admitted(request)
+        settings = self._context.settings
+        body = parsed_object(await body_of(request, settings.max_body, settings.body_timeout))
+        order = Order(
+            identity=identity,
+            agent=agent,
+            body=body,
+            idempotency_key=request.headers.get("idempotency-key"),
+            span=trace.parse(request.headers.get("traceparent")),
+        )
+        return await self._intake.accept(order)
+
+    async def _admitted(self, request: Request) -> tuple[Identity, Agent]:
+        """Who asks, and the agent, if they may. Whether an agent exists is not told to those who may not ask it."""
+        bearer = await self._context.identities.bearer(request.headers.get("authorization"))
+        namespace, name = request.path_params["namespace"], request.path_params["agent"]
+        agent = self._context.known.agent(namespace, name)
+        if agent is None or agent.is_deleting or not is_admitted(bearer.identity, agent.spec.access):
+            raise Problem(
+                403,
+                Reason.FORBIDDEN,
+                f"{bearer.identity.username} is not one of spec.access.callers of Agent {namespace}/{name}, "
+                "or there is no such Agent",
+            )
+        return bearer.identity, agent
+
+    async def _own_task(self, request: Request) -> Task:
+        identity, agent = await self._admitted(request)
+        wanted = request.path_params["task"]
+        task = await self._context.database.read(lambda c: store.get(c, wanted))
+        key = (agent.metadata.namespace, agent.metadata.name, identity.username)
+        if task is None or (task.request.namespace, task.request.agent, task.request.principal) != key:
+            raise Problem(404, Reason.NOT_FOUND, f"{identity.username} has no task {wanted[:64]!r} at this agent")
+        return task
+
+    async def _waited(self, task: Task, seconds: float) -> Task:
+        return await self._intake.waited(task.request.id, seconds)
+
+
+def _number(request: Request, name: str, default: float, most: float) -> float:
+    """A number of the query, no larger than `most`. Raises Problem 400."""
+    text: Any = request.query_params.get(name, default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise Problem(400, Reason.INVALID_REQUEST, f"{name} must be a number that is not negative")
+    return min(value, most)

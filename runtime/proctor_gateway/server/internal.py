@@ -1,0 +1,58 @@
+"""The installation's own listener: metrics, health, and what the operator asks."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from proctor_gateway.context import Context
+from proctor_gateway.errors import Problem
+from proctor_gateway.probe import probe
+from proctor_gateway.readiness import Readiness
+from proctor_gateway.reasons import Reason
+from proctor_gateway.server.answers import HANDLERS, json_response
+
+
+class Internal:
+    """The handlers."""
+
+    def __init__(self, context: Context, readiness: Readiness) -> None:
+        self._context = context
+        self._readiness = readiness
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+            Route("/internal/connectors/{namespace}/{name}/probe", self.probe, methods=["POST"]),
+        ]
+        return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
+
+    async def healthz(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+        """The process runs and its loop turns."""
+        return json_response({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+        """Whether requests should come here, and if not, what is missing."""
+        missing = self._readiness.missing()
+        return json_response({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+        """Prometheus' text format."""
+        return Response(generate_latest(self._context.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def probe(self, request: Request) -> Response:
+        """What the connector's system answers now. For the operator alone, with a token made for the gateway."""
+        bearer = await self._context.identities.bearer(request.headers.get("authorization"))
+        if not bearer.for_gateway or bearer.identity.username != self._context.settings.operator:
+            raise Problem(403, Reason.FORBIDDEN, f"only {self._context.settings.operator} may probe connectors")
+        namespace, name = request.path_params["namespace"], request.path_params["name"]
+        connector = self._context.known.connector(namespace, name)
+        if connector is None:
+            raise Problem(404, Reason.NOT_FOUND, f"there is no Connector {namespace}/{name}", retry_after=1)
+        return json_response(await probe(self._context, connector))

@@ -1,0 +1,69 @@
+"""The settings, from environment variables `PROCTOR_GATEWAY_*`. Durations are seconds, sizes are bytes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from proctor.api import names
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Size = Annotated[int, Field(ge=1024, le=1 << 30)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+_OPERATOR = f"system:serviceaccount:{names.INSTALL_NAMESPACE}:{names.OPERATOR}"
+
+
+class Settings(BaseSettings):
+    """What an installation may set. Every default is meant to be right for a small cluster."""
+
+    model_config = SettingsConfigDict(env_prefix="PROCTOR_GATEWAY_", frozen=True, extra="ignore")
+
+    host: str = Field("0.0.0.0", description="The address that the three listeners bind.")  # noqa: S104 - it is a server
+    caller_port: Port = Field(names.CALLER_PORT, description="Callers.")
+    agent_port: Port = Field(names.AGENT_FACING_PORT, description="Agent pods.")
+    internal_port: Port = Field(names.INTERNAL_PORT, description="Metrics, health and the operator's probes.")
+    pod_port: Port = Field(names.POD_PORT, description="The port on which agent pods take tasks.")
+
+    store: SecretStr = Field(
+        SecretStr("sqlite:////var/lib/proctor/gateway.db"),
+        description="`sqlite:///<path>` for one replica, `postgresql://…` for any number. It may hold a password.",
+    )
+    retention: Annotated[float, Field(gt=0, le=3_650 * 86_400)] = Field(
+        7 * 86_400, description="How long ended tasks are kept."
+    )
+
+    audience: str = Field(names.AUDIENCE, description="The audience of tokens made for the gateway.")
+    operator: str = Field(_OPERATOR, description="The username that may use /internal.")
+    review_ttl: Seconds = Field(60, description="How long a TokenReview's answer is used.")
+    review_stale: Seconds = Field(
+        600,
+        description="How long, at most, an answer is used while the API server is away. Never beyond the token's end.",
+    )
+
+    secret_ttl: Seconds = Field(60, description="How long a Secret is used before it is read again.")
+    watch_timeout: Seconds = Field(60, description="A watch is renewed after this time; a dead one is noticed by then.")
+    sync_patience: Seconds = Field(10, description="How long the API server is waited for before the snapshot is used.")
+
+    max_body: Size = Field(4 << 20, description="The largest body of a request, of a caller or of an agent.")
+    max_answer: Size = Field(16 << 20, description="The largest answer of a model, of a tool or of an agent.")
+    max_result: Size = Field(1 << 20, description="The largest tool result that is handed to an agent.")
+    max_shown: Size = Field(16 << 10, description="As much of a call's result is kept for people to see.")
+    body_timeout: Seconds = Field(30, description="A request's body must be there by then.")
+    max_wait: Seconds = Field(60, description="The longest `wait` of a long poll.")
+
+    queue: Count = Field(100, description="Open tasks of one agent beyond what its ready pods work on; 429 above.")
+    queue_timeout: Seconds = Field(300, description="How long a task waits for a pod before it fails.")
+    max_losses: Count = Field(3, description="A task that lost its pod or its gateway so often is not begun again.")
+    connect_timeout: Seconds = Field(5, description="How long a connection to a pod or an upstream may take.")
+    turn_timeout: Seconds = Field(5, description="How long a call waits for a connector's rate or concurrency limit.")
+    settle_timeout: Seconds = Field(30, description="How long the end of a task waits for effects that are under way.")
+
+    heartbeat: Seconds = Field(2, description="How often an instance says that it lives.")
+    takeover: Seconds = Field(10, description="The tasks of an instance that was silent for so long are taken over.")
+    drain: Seconds = Field(25, description="On SIGTERM running tasks may finish within this time.")
+
+    log_level: str = Field("info", description="debug, info, warning or error.")

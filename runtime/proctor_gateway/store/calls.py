@@ -1,0 +1,173 @@
+"""Calls in the store: written before anything is sent, settled when the answer is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from proctor.api import digest
+from proctor.api.agent import Limits
+from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
+from proctor_gateway.limits import exceeded
+from proctor_gateway.reasons import Reason
+from proctor_gateway.store.rows import plain, to_call
+from proctor_gateway.store.tables import calls, tasks
+from proctor_gateway.tasks import Fault, Phase, Usage
+
+_MOST_CALLS = 10_000
+"""Of one task, denied ones included: an agent that asks in a loop must not fill the disk."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The call is written down and may be sent. `occurrence` counts equal calls of the same attempt, from 0."""
+
+    sequence: int
+    occurrence: int
+    deadline: datetime
+
+
+@dataclass(frozen=True)
+class Barred:
+    """The call is written down as denied."""
+
+    sequence: int
+    fault: Fault
+
+
+class Revoked(Exception):  # noqa: N818 - a fact, not a failure
+    """The attempt that a token names is not running (any more)."""
+
+
+def begin(
+    connection: sa.Connection, intent: Intent, limits: Limits, denial: Fault | None, now: datetime
+) -> Begun | Barred:
+    """Write the call down: as denied, or as started if the task's limits allow. Raises Revoked.
+
+    The row of the task is locked, so that limits hold however many calls are made at the same time, by whichever
+    replica; and a call that was begun is seen by whoever ends the task.
+    """
+    row = connection.execute(sa.select(tasks).where(tasks.c.id == intent.task).with_for_update()).one_or_none()
+    if row is None or not is_running(row, intent.attempt):
+        raise Revoked(intent.task)
+    sequence = row.sequence + 1
+    if sequence > _MOST_CALLS:
+        return Barred(0, Fault(Reason.LIMIT_EXCEEDED, f"the task has made {_MOST_CALLS} calls"))
+    arguments = digest.sha256(intent.arguments)
+    fault = denial or _bar(row, intent.kind, limits, now)
+    occurrence = _occurrence(connection, intent, arguments)
+    connection.execute(sa.insert(calls).values(_row(intent, sequence, arguments, fault, now)))
+    steps = 0 if fault else int(intent.kind is Kind.MODEL)
+    tools = 0 if fault else int(intent.kind is Kind.TOOL)
+    connection.execute(
+        sa.update(tasks)
+        .where(tasks.c.id == intent.task)
+        .values(sequence=sequence, steps=tasks.c.steps + steps, tool_calls=tasks.c.tool_calls + tools)
+    )
+    if fault is not None:
+        return Barred(sequence, fault)
+    return Begun(sequence, occurrence, row.deadline)
+
+
+def is_running(row: Any, attempt: int) -> bool:
+    """Whether this is the attempt that runs now. A token of any other opens nothing."""
+    return bool(row.phase == Phase.RUNNING and row.attempts == attempt and row.live)
+
+
+def _bar(row: Any, kind: Kind, limits: Limits, now: datetime) -> Fault | None:
+    if row.stop is not None:
+        return Fault(Reason(row.stop), "the task is being stopped")
+    usage = Usage(row.steps, row.tool_calls, row.input_tokens, row.output_tokens, row.cost)
+    return exceeded(kind, usage, limits, row.deadline, now)
+
+
+def _occurrence(connection: sa.Connection, intent: Intent, arguments: str) -> int:
+    query = sa.select(sa.func.count()).where(
+        calls.c.task == intent.task,
+        calls.c.attempt == intent.attempt,
+        calls.c.connector == intent.connector,
+        calls.c.name == intent.name,
+        calls.c.arguments_digest == arguments,
+        calls.c.state != CallState.DENIED,
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _row(intent: Intent, sequence: int, arguments: str, fault: Fault | None, now: datetime) -> dict[str, Any]:
+    return {
+        "task": intent.task,
+        "sequence": sequence,
+        "attempt": intent.attempt,
+        "kind": intent.kind,
+        "connector": intent.connector,
+        "name": plain(intent.name)[:256],
+        "effect": intent.effect,
+        "arguments": intent.arguments,
+        "arguments_digest": arguments,
+        "state": CallState.DENIED if fault else CallState.STARTED,
+        "touched": fault is None,
+        "reason": fault.reason if fault else None,
+        "message": plain(fault.message) if fault else None,
+        "started_at": now,
+        "finished_at": now if fault else None,
+    }
+
+
+def settle(connection: sa.Connection, task: str, sequence: int, outcome: Outcome, now: datetime) -> None:
+    """Write down what became of a call. A late answer still replaces Unknown: the truth is worth more than order."""
+    fault = outcome.fault
+    settled = connection.execute(
+        sa.update(calls)
+        .where(
+            calls.c.task == task,
+            calls.c.sequence == sequence,
+            calls.c.state.in_((CallState.STARTED, CallState.UNKNOWN)),
+        )
+        .values(
+            state=outcome.state,
+            touched=outcome.touched,
+            result=outcome.result,
+            reason=fault.reason if fault else None,
+            message=plain(fault.message) if fault else None,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+            cost=outcome.cost,
+            finished_at=now,
+        )
+    )
+    if settled.rowcount and (outcome.billed or outcome.input_tokens or outcome.output_tokens):
+        _charge(connection, task, outcome)
+
+
+def _charge(connection: sa.Connection, task: str, outcome: Outcome) -> None:
+    row = connection.execute(sa.select(tasks.c.cost).where(tasks.c.id == task).with_for_update()).one_or_none()
+    if row is None:
+        return
+    cost = None if row.cost is None or outcome.cost is None else row.cost + outcome.cost
+    connection.execute(
+        sa.update(tasks)
+        .where(tasks.c.id == task)
+        .values(
+            input_tokens=tasks.c.input_tokens + (outcome.input_tokens or 0),
+            output_tokens=tasks.c.output_tokens + (outcome.output_tokens or 0),
+            cost=cost,
+        )
+    )
+
+
+def list_calls(connection: sa.Connection, task: str) -> Sequence[Call]:
+    """The calls of all attempts, in the order in which they were begun."""
+    query = sa.select(calls).where(calls.c.task == task).order_by(calls.c.sequence)
+    return [to_call(row) for row in connection.execute(query)]
+
+
+def under_way(connection: sa.Connection, task: str) -> int:
+    """How many calls that may change something have been begun and not settled."""
+    query = sa.select(sa.func.count()).where(
+        calls.c.task == task, calls.c.state == CallState.STARTED, calls.c.effect != "Read"
+    )
+    return int(connection.execute(query).scalar_one())

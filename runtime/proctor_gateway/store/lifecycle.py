@@ -1,0 +1,174 @@
+"""A task goes on: dispatched, closed, stopped, forgotten. Every step is a compare-and-swap.
+
+Whoever is not the owner, or is late, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from proctor_gateway.calls import Call, CallState
+from proctor_gateway.reasons import Reason
+from proctor_gateway.store.calls import list_calls, under_way
+from proctor_gateway.store.rows import plain
+from proctor_gateway.store.tables import calls, outcomes, tasks
+from proctor_gateway.store.tasks import must_get
+from proctor_gateway.tasks import OPEN, Fault, Phase, Running, Task
+from proctor_gateway.verdict import Again, AttemptEnd, Bounds, End, Lost, judge
+
+
+def dispatch(
+    connection: sa.Connection, task: Task, owner: str, revision: str, timeout: timedelta, now: datetime
+) -> Task | None:
+    """Begin the next attempt. None if the task is not the owner's any more, has ended or is to be stopped.
+
+    The first attempt sets revision, start and deadline; later ones leave them as they are.
+    """
+    begun = isinstance(task.state, Running)
+    before = task.state.attempts if isinstance(task.state, Running) else 0
+    first = {} if begun else {"revision": revision, "started_at": now, "deadline": now + timeout}
+    changed = connection.execute(
+        sa.update(tasks)
+        .where(
+            tasks.c.id == task.request.id,
+            tasks.c.owner == owner,
+            tasks.c.attempts == before,
+            tasks.c.phase == (Phase.RUNNING if begun else Phase.QUEUED),
+            tasks.c.stop.is_(None),
+        )
+        .values(phase=Phase.RUNNING, attempts=before + 1, live=True, **first)
+    )
+    return must_get(connection, task.request.id) if changed.rowcount else None
+
+
+@dataclass(frozen=True)
+class Closing:
+    """An attempt (0: none was begun) that is over, as its owner saw it."""
+
+    task: str
+    owner: str
+    attempts: int
+    end: AttemptEnd
+    max_losses: int
+    until: datetime
+    """The task's deadline; of one that never began, the end of its place in the queue."""
+    now: datetime
+    patience: bool
+    """Whether effects that are under way may still be waited for."""
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Effects are under way. No further call can be begun; close again when they are settled."""
+
+    count: int
+
+
+class NotOwner(Exception):  # noqa: N818 - a fact, not a failure
+    """Someone else drives the task by now, or it has ended."""
+
+
+def close(connection: sa.Connection, closing: Closing) -> Task | Again | Unsettled:
+    """End the task, or say that it may be dispatched again. Raises NotOwner, and then nothing has changed.
+
+    The attempt is fenced off first. Calls that are under way are waited for while there is patience, and are Unknown
+    from then on.
+    """
+    row = connection.execute(
+        sa.select(tasks)
+        .where(
+            tasks.c.id == closing.task,
+            tasks.c.owner == closing.owner,
+            tasks.c.attempts == closing.attempts,
+            tasks.c.phase.in_(OPEN),
+        )
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotOwner(closing.task)
+    # The fence goes up before anything is judged: no call can be begun that the judgement would not see.
+    connection.execute(sa.update(tasks).where(tasks.c.id == closing.task).values(live=False))
+    waiting = under_way(connection, closing.task)
+    if waiting and closing.patience:
+        return Unsettled(waiting)
+    _forget_open_calls(connection, closing)
+    made: Sequence[Call] = list_calls(connection, closing.task)
+    losses = row.losses + int(isinstance(closing.end, Lost))
+    decision = judge(closing.end, made, Bounds(losses, closing.max_losses, closing.until, closing.now))
+    if isinstance(decision, Again):
+        connection.execute(sa.update(tasks).where(tasks.c.id == closing.task).values(losses=losses))
+        return decision
+    _end(connection, row, decision, closing.now)
+    return must_get(connection, closing.task)
+
+
+def _forget_open_calls(connection: sa.Connection, closing: Closing) -> None:
+    connection.execute(
+        sa.update(calls)
+        .where(calls.c.task == closing.task, calls.c.state == CallState.STARTED)
+        .values(
+            state=CallState.UNKNOWN,
+            reason=Reason.OUTCOME_UNKNOWN,
+            message="the attempt ended before the answer came",
+            finished_at=closing.now,
+        )
+    )
+
+
+def _end(connection: sa.Connection, row: Any, end: End, now: datetime) -> None:
+    fault = end.fault
+    connection.execute(
+        sa.update(tasks)
+        .where(tasks.c.id == row.id)
+        .values(
+            phase=end.phase,
+            output=end.output,
+            reason=fault.reason if fault else None,
+            message=plain(fault.message) if fault else None,
+            finished_at=now,
+            owner=None,
+            live=False,
+        )
+    )
+    connection.execute(
+        sa.insert(outcomes).values(
+            task=row.id,
+            namespace=row.namespace,
+            agent=row.agent,
+            revision=row.revision,
+            phase=end.phase,
+            reason=fault.reason if fault else None,
+            attempts=row.attempts,
+            seconds=(now - row.created_at).total_seconds(),
+            steps=row.steps,
+            tool_calls=row.tool_calls,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost=row.cost,
+            finished_at=now,
+        )
+    )
+
+
+def stop(connection: sa.Connection, task: str, fault: Fault, now: datetime) -> Task | None:
+    """Ask for a task's end. One that waits ends at once; one that runs is ended by its owner."""
+    row = connection.execute(sa.select(tasks).where(tasks.c.id == task).with_for_update()).one_or_none()
+    if row is None:
+        return None
+    if row.phase == Phase.QUEUED:
+        phase = Phase.CANCELLED if fault.reason is Reason.CANCELLED else Phase.FAILED
+        _end(connection, row, End(phase, None, fault), now)
+    elif row.phase in OPEN and row.stop is None:
+        connection.execute(sa.update(tasks).where(tasks.c.id == task).values(stop=fault.reason))
+    return must_get(connection, task)
+
+
+def purge(connection: sa.Connection, before: datetime, limit: int = 500) -> int:
+    """Delete tasks that ended before that time, with their calls; at most `limit` at once. How many were deleted."""
+    old = sa.select(tasks.c.id).where(tasks.c.finished_at < before).limit(limit)
+    return connection.execute(sa.delete(tasks).where(tasks.c.id.in_(old))).rowcount

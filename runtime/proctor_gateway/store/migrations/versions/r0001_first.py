@@ -1,0 +1,155 @@
+"""The first schema."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_TIME = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    """Create every table."""
+    op.create_table(
+        "instances",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("started_at", _TIME, nullable=False),
+        sa.Column("seen_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instances")),
+    )
+    op.create_table(
+        "known",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("name", sa.String(length=253), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "namespace", "name", name=op.f("pk_known")),
+    )
+    op.create_table(
+        "outcomes",
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("phase", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("steps", sa.Integer(), nullable=False),
+        sa.Column("tool_calls", sa.Integer(), nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost", sa.String(64), nullable=True),
+        sa.Column("finished_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("task", name=op.f("pk_outcomes")),
+    )
+    op.create_index(
+        op.f("ix_outcomes_namespace_agent_finished_at"), "outcomes", ["namespace", "agent", "finished_at"], unique=False
+    )
+    op.create_table(
+        "reviews",
+        sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("username", sa.Text(), nullable=False),
+        sa.Column("groups", sa.JSON(), nullable=False),
+        sa.Column("for_gateway", sa.Boolean(), nullable=False),
+        sa.Column("reviewed_at", _TIME, nullable=False),
+        sa.Column("usable_until", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("token", name=op.f("pk_reviews")),
+    )
+    op.create_table(
+        "revisions",
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "agent", "revision", name=op.f("pk_revisions")),
+    )
+    op.create_table(
+        "signing_keys",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pem", sa.Text(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_signing_keys")),
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=True),
+        sa.Column("body_digest", sa.String(length=71), nullable=False),
+        sa.Column("input", sa.JSON(), nullable=True),
+        sa.Column("conversation", sa.Text(), nullable=True),
+        sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.Column("trace_id", sa.String(length=32), nullable=False),
+        sa.Column("parent_span", sa.String(length=16), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("phase", sa.String(length=16), nullable=False),
+        sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("losses", sa.Integer(), nullable=False),
+        sa.Column("started_at", _TIME, nullable=True),
+        sa.Column("deadline", _TIME, nullable=True),
+        sa.Column("finished_at", _TIME, nullable=True),
+        sa.Column("output", sa.JSON(), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("owner", sa.String(length=64), nullable=True),
+        sa.Column("live", sa.Boolean(), nullable=False),
+        sa.Column("stop", sa.String(length=64), nullable=True),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("steps", sa.Integer(), nullable=False),
+        sa.Column("tool_calls", sa.Integer(), nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost", sa.String(64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
+        sa.UniqueConstraint(
+            "namespace",
+            "agent",
+            "principal",
+            "idempotency_key",
+            name=op.f("uq_tasks_namespace_agent_principal_idempotency_key"),
+        ),
+    )
+    op.create_index(op.f("ix_tasks_finished_at"), "tasks", ["finished_at"], unique=False)
+    op.create_index(op.f("ix_tasks_namespace_agent_phase"), "tasks", ["namespace", "agent", "phase"], unique=False)
+    op.create_index(
+        op.f("ix_tasks_namespace_agent_principal_id"), "tasks", ["namespace", "agent", "principal", "id"], unique=False
+    )
+    op.create_index(op.f("ix_tasks_owner_phase"), "tasks", ["owner", "phase"], unique=False)
+    op.create_table(
+        "calls",
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("connector", sa.String(length=63), nullable=False),
+        sa.Column("name", sa.String(length=256), nullable=False),
+        sa.Column("effect", sa.String(length=16), nullable=False),
+        sa.Column("arguments", sa.JSON(), nullable=True),
+        sa.Column("arguments_digest", sa.String(length=71), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("touched", sa.Boolean(), nullable=False),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("cost", sa.String(64), nullable=True),
+        sa.Column("started_at", _TIME, nullable=False),
+        sa.Column("finished_at", _TIME, nullable=True),
+        sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_calls_task"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_calls")),
+    )
+
+
+def downgrade() -> None:
+    """An installation goes back by restoring its backup: what later versions wrote has no place in older tables."""
+    raise NotImplementedError("restore a backup instead")

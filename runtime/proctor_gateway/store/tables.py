@@ -1,0 +1,192 @@
+"""The tables. Times are UTC, money is text, so that both engines keep and give back exactly what was written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """An aware time. SQLite knows no zones: it keeps the UTC time and the zone is put back on reading."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002, D102
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002, D102
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Money(sa.types.TypeDecorator[Decimal]):
+    """A decimal as text."""
+
+    impl = sa.String(64)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002, D102
+        return None if value is None else f"{value:f}"
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ARG002, D102
+        return None if value is None else Decimal(value)
+
+
+def _json() -> Any:
+    # JSON and not JSONB: what was said is given back as it was, and JSONB refuses a NUL that JSON allows.
+    return sa.JSON(none_as_null=True)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("namespace", sa.String(63), nullable=False),
+    sa.Column("agent", sa.String(253), nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("body_digest", sa.String(71), nullable=False),
+    sa.Column("input", _json()),
+    sa.Column("conversation", sa.Text),
+    sa.Column("metadata", _json(), nullable=False),
+    sa.Column("trace_id", sa.String(32), nullable=False),
+    sa.Column("parent_span", sa.String(16), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("revision", sa.String(63), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("losses", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcTime),
+    sa.Column("deadline", UtcTime),
+    sa.Column("finished_at", UtcTime),
+    sa.Column("output", _json()),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("message", sa.Text),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("live", sa.Boolean, nullable=False),
+    sa.Column("stop", sa.String(64)),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("steps", sa.Integer, nullable=False),
+    sa.Column("tool_calls", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost", Money),
+    sa.UniqueConstraint("namespace", "agent", "principal", "idempotency_key"),
+    sa.Index(None, "namespace", "agent", "phase"),
+    sa.Index(None, "namespace", "agent", "principal", "id"),
+    sa.Index(None, "owner", "phase"),
+    sa.Index(None, "finished_at"),
+)
+"""`owner` is the instance that drives the task, `stop` the reason for which someone wants it ended.
+
+`attempts` counts dispatches, `losses` those whose pod or gateway went away in the middle.
+`live` is the fence: while it is false, the token of the last attempt opens nothing, so that what is judged about the
+attempt's calls stays true afterwards.
+"""
+
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("task", sa.String(64), sa.ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("connector", sa.String(63), nullable=False),
+    sa.Column("name", sa.String(256), nullable=False),
+    sa.Column("effect", sa.String(16), nullable=False),
+    sa.Column("arguments", _json()),
+    sa.Column("arguments_digest", sa.String(71), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("touched", sa.Boolean, nullable=False),
+    sa.Column("result", _json()),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("message", sa.Text),
+    sa.Column("input_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),
+    sa.Column("cost", Money),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("finished_at", UtcTime),
+)
+
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("task", sa.String(64), primary_key=True),
+    sa.Column("namespace", sa.String(63), nullable=False),
+    sa.Column("agent", sa.String(253), nullable=False),
+    sa.Column("revision", sa.String(63), nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("steps", sa.Integer, nullable=False),
+    sa.Column("tool_calls", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost", Money),
+    sa.Column("finished_at", UtcTime, nullable=False),
+    sa.Index(None, "namespace", "agent", "finished_at"),
+)
+"""One row for each ended task, without what was said in it; it outlives the task. `seconds` runs from acceptance."""
+
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("pem", sa.Text, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+instances = sa.Table(
+    "instances",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("seen_at", UtcTime, nullable=False),
+)
+
+known = sa.Table(
+    "known",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("name", sa.String(253), primary_key=True),
+    sa.Column("body", _json(), nullable=False),
+)
+"""The last known state of the cluster: what a gateway that starts without the API server serves from."""
+
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("agent", sa.String(253), primary_key=True),
+    sa.Column("revision", sa.String(63), primary_key=True),
+    sa.Column("data", _json(), nullable=False),
+)
+"""What was read of ControllerRevisions: immutable, so kept until the agent's last task has gone."""
+
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    sa.Column("token", sa.String(64), primary_key=True),
+    sa.Column("username", sa.Text, nullable=False),
+    sa.Column("groups", _json(), nullable=False),
+    sa.Column("for_gateway", sa.Boolean, nullable=False),
+    sa.Column("reviewed_at", UtcTime, nullable=False),
+    sa.Column("usable_until", UtcTime, nullable=False),
+)
+"""Who bore which token, by the token's SHA-256: used only while the API server cannot be asked."""

@@ -1,0 +1,99 @@
+"""What is done again and again beside the tasks: a sign of life, orphans taken in, old things thrown away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+
+import structlog
+
+from proctor_gateway.clock import Clock
+from proctor_gateway.errors import StoreAway
+from proctor_gateway.metrics import Metrics
+from proctor_gateway.reasons import Reason
+from proctor_gateway.runner import Runner
+from proctor_gateway.settings import Settings
+from proctor_gateway.store import lifecycle, owners
+from proctor_gateway.store.database import Database
+from proctor_gateway.tasks import Fault
+
+log = structlog.get_logger(__name__)
+
+_PURGE_EVERY = 60
+_PURGED_AT_ONCE = 500
+
+
+class Upkeep:
+    """The rounds of one instance."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, database: Database, runner: Runner, metrics: Metrics, instance: str
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._database = database
+        self._runner = runner
+        self._metrics = metrics
+        self._instance = instance
+        self.takes_over = True
+
+    async def beat(self) -> None:
+        """Say once that this instance lives: before it accepts anything, or others take its tasks for orphans."""
+        now = self._clock.now()
+        await self._database.write(lambda c: owners.beat(c, self._instance, now))
+
+    async def rounds(self) -> None:
+        """Never returns."""
+        while True:
+            try:
+                await self.round()
+            except StoreAway as exc:
+                log.warning("the store is away", cause=str(exc))
+            except Exception:
+                log.exception("a round of upkeep failed")
+            await asyncio.sleep(self._settings.heartbeat)
+
+    async def round(self) -> None:
+        """One sign of life, and what is to be done by it."""
+        await self.beat()
+        for stop in await self._database.read(lambda c: owners.stops(c, self._instance)):
+            self._runner.stop(stop.task, Fault(stop.reason, _words(stop.reason)))
+        if self.takes_over:
+            await self._take_over()
+
+    async def _take_over(self) -> None:
+        silent = timedelta(seconds=self._settings.takeover)
+        now = self._clock.now()
+        taken = await self._database.write(lambda c: owners.adopt(c, self._instance, silent, now))
+        # What is ours in the store and driven by nobody: a drive that failed, or a write whose answer was lost.
+        mine = await self._database.read(lambda c: owners.owned(c, self._instance))
+        dropped = [task for task in mine if task.request.id not in self._runner]
+        for task in dropped:
+            log.warning("a task is taken over", task=task.request.id, agent=task.request.agent, phase=task.phase)
+            self._runner.start(task, lost=True)
+        self._metrics.tasks_taken_over.inc(len(taken))
+
+    async def purges(self) -> None:
+        """Never returns: throws away tasks that ended longer ago than they are kept."""
+        while True:
+            await asyncio.sleep(_PURGE_EVERY * (0.5 + random.random()))  # noqa: S311 - jitter
+            try:
+                await self.purge()
+            except StoreAway as exc:
+                log.warning("the store is away", cause=str(exc))
+            except Exception:
+                log.exception("a purge failed")
+
+    async def purge(self) -> int:
+        """How many tasks were thrown away at once."""
+        before = self._clock.now() - timedelta(seconds=self._settings.retention)
+        return await self._database.write(lambda c: lifecycle.purge(c, before, _PURGED_AT_ONCE))
+
+    async def leave(self) -> None:
+        """Let go of every task, so that another instance need not wait to be sure."""
+        await self._database.write(lambda c: owners.leave(c, self._instance))
+
+
+def _words(reason: Reason) -> str:
+    return "the caller cancelled the task" if reason is Reason.CANCELLED else "the task was to be stopped"

@@ -1,0 +1,1 @@
+"""The other sides of a call: agent pods, models, MCP servers."""

@@ -1,0 +1,71 @@
+"""Server-sent events of a model's stream: cut into events, and the usage taken out of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LONGEST_EVENT = 4 << 20
+
+
+class StreamError(ValueError):
+    """The stream is not one of server-sent events of a sane size."""
+
+
+@dataclass
+class Cutter:
+    """Gives back whole events, byte for byte as they came."""
+
+    _rest: bytes = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that are whole by now, each with its blank line. Raises StreamError for an endless one."""
+        self._rest += chunk
+        events, start = [], 0
+        for end in _END.finditer(self._rest):
+            events.append(self._rest[start : end.end()])
+            start = end.end()
+        self._rest = self._rest[start:]
+        if len(self._rest) > _LONGEST_EVENT:
+            raise StreamError(f"an event has more than {_LONGEST_EVENT} bytes")
+        return events
+
+    def rest(self) -> bytes:
+        """What came after the last whole event."""
+        return self._rest
+
+
+@dataclass
+class Tally:
+    """Reads along. `usage` is what the stream said last; `done` that it was ended as it should be."""
+
+    usage: dict[str, Any] | None = None
+    done: bool = False
+    finish_reasons: set[str] = field(default_factory=set)
+    error: bool = False
+
+    def read(self, event: bytes) -> bool:
+        """Take note of one event. Whether it carries nothing but usage."""
+        data = b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+        if data == b"[DONE]":
+            self.done = True
+            return False
+        if not any(word in data for word in (b'"usage"', b'"finish_reason"', b'"error"')):
+            return False
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            return False
+        return self._note(chunk) if isinstance(chunk, dict) else False
+
+    def _note(self, chunk: dict[str, Any]) -> bool:
+        choices = chunk.get("choices") or []
+        self.finish_reasons |= {each["finish_reason"] for each in choices if each.get("finish_reason")}
+        self.error = self.error or "error" in chunk
+        if not isinstance(chunk.get("usage"), dict):
+            return False
+        self.usage = chunk["usage"]
+        return not choices

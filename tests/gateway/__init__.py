@@ -1,0 +1,1 @@
+"""Tests of the gateway: its decisions by tables, the whole of it over real HTTP."""

@@ -1,0 +1,46 @@
+"""The demo's systems as processes, once for all tests; a gateway for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.demo.processes import System, running
+from tests.gateway import objects
+from tests.gateway.house import House, house
+
+_RULES = Path(__file__).parent / "model.yaml"
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[System]:
+    """The scripted model."""
+    with running("model", "--rules", str(_RULES)) as system:
+        yield system
+
+
+@pytest.fixture(scope="session")
+def crm() -> Iterator[System]:
+    """Customers and orders."""
+    with running("crm") as system:
+        yield system
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Refunds and their ledger."""
+    with running("payments", "--database", str(tmp_path_factory.mktemp("payments") / "ledger.db")) as system:
+        yield system
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, model: System, crm: System, payments: System) -> AsyncIterator[House]:
+    """A gateway with the demo's systems as its connectors."""
+    async with house(tmp_path) as built:
+        built.connect("llm", "Model", f"{model.url}/v1", prices=objects.PRICES)
+        built.connect("crm", "MCP", f"{crm.url}/mcp", tools=objects.CRM_TOOLS)
+        built.connect("payments", "MCP", f"{payments.url}/mcp", tools=objects.PAYMENT_TOOLS)
+        await built.settled()
+        yield built
