@@ -97,7 +97,7 @@ def test_a_fence_that_comes_late_is_waited_for(tmp_path: Path) -> None:
         arguments = [f"--allowed={gateway}", f"--forbidden={forbidden}", f"--termination-log={tmp_path / 'log'}"]
         command = [sys.executable, "-m", "proctor_agent.probe", *arguments, "--settle=20", "--timeout=1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as probing:
-            server.accept()
+            server.accept()[0].close()
             server.close()
             found = json.loads(probing.communicate(timeout=30)[0])
     assert found == {"allowed": "Connected", "forbidden": {forbidden: "Refused"}}
