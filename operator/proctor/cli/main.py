@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from proctor.cli.errors import CliError
 from proctor.cli.terminal import Terminal
 from proctor.cli.verbs.invoke import invoke
+from proctor.cli.verbs.logs import logs
 from proctor.cli.verbs.plan import plan
 from proctor.cli.verbs.status import status
 from proctor.cli.verbs.tasks import tasks
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command()(status)
 app.command()(invoke)
 app.command()(tasks)
+app.command()(logs)
 app.command()(plan)
 
 

@@ -60,7 +60,7 @@ Since = Annotated[
     timedelta | None,
     typer.Option("--since", help="Only what is newer: 90s, 10m, 1h.", parser=_duration, metavar="DURATION"),
 ]
-AgentName = Annotated[str, typer.Argument(help="The agent's name.")]
+AgentName = Annotated[str, typer.Argument(help="The agent's name.", metavar="NAME")]
 Installation = Annotated[
     str,
     typer.Option(
