@@ -6,7 +6,7 @@ import dataclasses
 import json
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel
@@ -54,6 +54,9 @@ def _harmless(text: str) -> str:
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+_TEXT: Final = "tag:yaml.org,2002:str"
+
+
 class _Readable(yaml.SafeDumper):
     """YAML for people: no anchors, long texts as blocks."""
 
@@ -62,7 +65,10 @@ class _Readable(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    if "\n" in text:
+        return dumper.represent_scalar(_TEXT, text, style="|")
+    is_plain = dumper.resolve(yaml.ScalarNode, text, (True, False)) == _TEXT  # type: ignore[no-untyped-call]
+    return dumper.represent_scalar(_TEXT, text, style=None if is_plain else '"')
 
 
 _Readable.add_representer(str, _text)

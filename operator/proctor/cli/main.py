@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from proctor.cli.errors import CliError
 from proctor.cli.terminal import Terminal
+from proctor.cli.verbs.explain import explain
 from proctor.cli.verbs.invoke import invoke
 from proctor.cli.verbs.logs import logs
 from proctor.cli.verbs.plan import plan
@@ -57,6 +58,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(status)
+app.command()(explain)
 app.command()(invoke)
 app.command()(tasks)
 app.command()(logs)
