@@ -164,8 +164,9 @@ def _array(node: Schema, value: list[Any], path: Path_) -> Iterator[Finding]:
         yield path, f"has {len(value)} items, needs at least {node['minItems']}"
     if len(value) > node.get("maxItems", len(value)):
         yield path, f"has {len(value)} items, may have at most {node['maxItems']}"
-    for index, each in enumerate(value):
-        yield from _node(node.get("items", {}), each, (*path, index))
+    if "items" in node:
+        for index, each in enumerate(value):
+            yield from _node(node["items"], each, (*path, index))
     yield from _duplicates(node, value, path)
 
 

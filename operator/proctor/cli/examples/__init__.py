@@ -1,7 +1,9 @@
-"""One manifest of each kind, as an example to read and to copy; a test holds them against the schemas."""
+"""Manifests of each kind, as examples to read and to copy; a test holds them against the schemas."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
@@ -10,17 +12,23 @@ import yaml
 from proctor.api.kinds import Kind
 
 
-def of_kind(kind: Kind) -> dict[str, Any]:
-    """The example of the kind."""
+@lru_cache
+def of_kind(kind: Kind) -> tuple[dict[str, Any], ...]:
+    """The examples of the kind."""
     text = resources.files(__package__).joinpath(f"{kind.singular}.yaml").read_text(encoding="utf-8")
-    body: dict[str, Any] = yaml.safe_load(text)
-    return body
+    return tuple(yaml.safe_load_all(text))
 
 
-def at(kind: Kind, path: tuple[str, ...]) -> dict[str, Any] | None:
-    """The example with nothing but the path: its first item wherever there is a list. None if it does not go there."""
-    found = _along(of_kind(kind), path)
-    return found if isinstance(found, dict) else None
+def at(kind: Kind, path: Iterable[str]) -> dict[str, Any] | None:
+    """An example with nothing but the path; of the nearest field around it, if none has the path. None for no path."""
+    wanted = tuple(path)
+    while wanted:
+        for example in of_kind(kind):
+            found = _along(example, wanted)
+            if isinstance(found, dict):
+                return found
+        wanted = wanted[:-1]
+    return None
 
 
 def _along(value: Any, path: tuple[str, ...]) -> Any:
