@@ -1,0 +1,8 @@
+# Benchmarks: they print tables, with the machine's own limit measured beside them. Included by the Makefile.
+# AGENTS="100 1000" measures one fleet after the other.
+AGENTS ?= 100
+
+.PHONY: bench-operator
+
+bench-operator: ## the operator under a fleet of AGENTS="100 1000", beside plain Deployments
+	@uv run python -m tests.bench.fleet --agents $(AGENTS)
