@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -52,6 +53,15 @@ class Loop:
         """The form of the answer, or None for plain text."""
         return None if self.config.output is None else AnswerForm(self.config.output.json_schema)
 
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """Which certificates are believed: the system's; none at all where the gateway is reached without TLS.
+
+        Made once: reading the system's certificates takes longer than all the rest of a short task.
+        """
+        encrypted = any(url.startswith("https:") for url in (self.gateway_url, self.model_url))
+        return ssl.create_default_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
     async def run(self, assignment: Assignment) -> Result:
         """Carry out a task.
 
@@ -68,7 +78,7 @@ class Loop:
             raise explain(exc) from exc
 
     async def _run(self, assignment: Assignment) -> Result:
-        async with _http_client(assignment) as http:
+        async with _http_client(assignment, self.trust) as http:
             model = make_model(
                 self.config.model.name, self.config.model.parameters, self.model_url, assignment.token, http
             )
@@ -118,7 +128,7 @@ class Loop:
 
 
 @asynccontextmanager
-async def _http_client(assignment: Assignment) -> AsyncIterator[httpx2.AsyncClient]:
+async def _http_client(assignment: Assignment, trust: ssl.SSLContext) -> AsyncIterator[httpx2.AsyncClient]:
     """The connections of one task: its token on every request, closed with it.
 
     No read timeout, because a model may think long; the deadline of the task ends everything. Only a connection
@@ -130,7 +140,7 @@ async def _http_client(assignment: Assignment) -> AsyncIterator[httpx2.AsyncClie
     async with httpx2.AsyncClient(
         headers=headers,
         timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
-        transport=httpx2.AsyncHTTPTransport(retries=_CONNECT_RETRIES),
+        transport=httpx2.AsyncHTTPTransport(verify=trust, retries=_CONNECT_RETRIES),
         trust_env=False,
     ) as client:
         yield client

@@ -129,7 +129,7 @@ class Service:
     def _make_loop(self) -> Loop:
         module = importlib.import_module("proctor_agent.loop")
         loop: Loop = module.Loop(self._config, *self._urls)
-        _ = loop.form
+        _ = loop.form, loop.trust
         return loop
 
 

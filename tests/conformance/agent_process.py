@@ -137,3 +137,7 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+if __name__ == "__main__":
+    print(json.dumps(CONFIG, indent=2))  # noqa: T201 - the file that an agent needs to be checked

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from jsonschema import validate  # type: ignore[import-untyped]
+from jsonschema import validate
 
 from tests.conformance.acting_gateway import CUSTOMER, ActingGateway
 from tests.conformance.agent_process import MAX_STEPS, SCHEMA, Agent, started
