@@ -31,9 +31,9 @@ def rollout_of(status: AgentStatus) -> Rollout | None:
     match rollout.phase, revision.stable, revision.candidate, rollout.started_at:
         case "Settled", str() as stable, _, _:
             return Settled(stable)
-        case "Initial", _, str() as candidate, datetime() as since:
+        case "Initial", _, str() as candidate, since:
             return Initial(candidate, since)
-        case "Progressing", str() as stable, str() as candidate, datetime() as since:
+        case "Progressing", str() as stable, str() as candidate, since:
             return Progressing(stable, candidate, since)
         case "Failed", stable, _, datetime() as since if revision.blocked:
             return Failed(stable, revision.blocked[0], since, rollout.reason or "Failed", rollout.message or "")
@@ -112,14 +112,22 @@ def _replicas(world: World, stable: str | None) -> int:
 
 def _isolation(world: World) -> Isolation:
     """The namespace's measurement, unless a policy of somebody else's may let more through for this agent."""
-    name = world.agent.metadata.name
+    name, measured = world.agent.metadata.name, _measured(world)
     foreign = findings.foreign_policies(world.network_policies, names.agent_labels(name), names.of_agent(name))
-    if not foreign or world.isolation.state is not NetworkIsolation.VERIFIED:
-        return world.isolation
+    if not foreign or measured.state is not NetworkIsolation.VERIFIED:
+        return measured
     message = (
         f"also selected by NetworkPolicy {', '.join(sorted(foreign))}: policies add up, so ours alone is not proof"
     )
-    return Isolation(NetworkIsolation.UNKNOWN, message, world.isolation.probed_at)
+    return Isolation(NetworkIsolation.UNKNOWN, message, measured.probed_at)
+
+
+def _measured(world: World) -> Isolation:
+    """The newest measurement; while it is being repeated, the one before, with its time."""
+    before = world.agent.status.sandbox
+    if world.isolation.probed_at is None and before is not None and before.probed_at is not None:
+        return Isolation(before.network_isolation, before.message or "", before.probed_at)
+    return world.isolation
 
 
 def _findings(
@@ -169,6 +177,8 @@ def _reconciling(
     if obstacles:
         return conditions.false("Reconciling", "Blocked", "waits for somebody to change something")
     match rollout:
+        case Initial(since=None) | Progressing(since=None):
+            return conditions.false("Reconciling", "NoPodsAskedFor", "the rollout goes on when pods are asked for")
         case Initial(candidate=candidate) | Progressing(candidate=candidate):
             return conditions.true("Reconciling", "RolloutInProgress", _progress(candidate, seen))
         case Settled() if pods and not world.agent.spec.suspend and not pods.all_ready:

@@ -26,16 +26,29 @@ class Intake:
         self._cache = cache
         self._queue = queue
         self._clock = clock
+        self._told: dict[Key, str] = {}
 
     def changed(self, body: Manifest) -> bool:
         """An object is there, in this version; whether that was news."""
         is_news = self._cache.put(body)
-        if is_news:
+        if self._is_first_told(body) or is_news:
             self.look_at(affected(body, self._cache))
         return is_news
 
+    def _is_first_told(self, body: Manifest) -> bool:
+        """Whether this version concerns others and has not been told of, even if the cache has it from our own write.
+
+        Of all that we write, only a Connector's status is read by keys other than the one that wrote it.
+        """
+        key, version = key_of(body), body["metadata"]["resourceVersion"]
+        if key.kind != "Connector" or self._told.get(key) == version:
+            return False
+        self._told[key] = version
+        return True
+
     def deleted(self, body: Manifest) -> bool:
         """An object is gone; whether that was news."""
+        self._told.pop(key_of(body), None)
         is_news = self._cache.drop(key_of(body), body["metadata"]["uid"])
         if is_news:
             self.look_at(affected(body, self._cache))
