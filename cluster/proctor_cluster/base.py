@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 _SUITE = "bookworm"
 _WITHOUT = [f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("doc", "man", "locale")]
 
-# What the images run on: Python and what it needs, unpacked and not installed. No shell, no package manager.
+# What the images run on: Python and what it needs, unpacked and not installed; no other program, no shell.
 _RUNTIME = [
-    "--variant=extract",
+    "--variant=extract",  # runs no scripts of packages, and of our hooks only those "after the extraction"
     "--include=base-files,base-passwd,ca-certificates,libstdc++6,netbase,python3,tzdata",
-    '--customize-hook=cat "$1"/usr/share/ca-certificates/mozilla/*.crt > "$1/etc/ssl/certs/ca-certificates.crt"',
-    '--customize-hook=rm -rf "$1"/var/lib/apt "$1"/var/cache/apt "$1"/var/lib/dpkg "$1"/usr/lib/*/gconv',
+    '--extract-hook=cat "$1"/usr/share/ca-certificates/mozilla/*.crt > "$1/etc/ssl/certs/ca-certificates.crt"',
+    '--extract-hook=rm -rf "$1"/var/lib/apt "$1"/var/cache/apt "$1"/var/lib/dpkg "$1"/usr/lib/*/gconv',
+    '--extract-hook=find "$1"/bin "$1"/sbin "$1"/usr/bin "$1"/usr/sbin ! -type d ! -name "python3*" -delete',
 ]
 # What the images are built with: the same Python, installed, with venv and pip.
 _BUILDER = ["--variant=essential", "--include=ca-certificates,python3,python3-venv"]
@@ -27,9 +28,9 @@ _BUILDER = ["--variant=essential", "--include=ca-certificates,python3,python3-ve
 RECIPES = {"runtime": _RUNTIME, "builder": _BUILDER}
 
 
-def recipe_hash() -> str:
-    """Changes when a base image must be made anew."""
-    return hashlib.sha256(repr((_SUITE, _WITHOUT, RECIPES)).encode()).hexdigest()[:12]
+def recipe_hash(kind: str) -> str:
+    """Changes when the base image ``kind`` must be made anew."""
+    return hashlib.sha256(repr((_SUITE, _WITHOUT, RECIPES[kind])).encode()).hexdigest()[:12]
 
 
 def make(kind: str, archive: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
+_STEP = "<none>"  # how buildah shows an image that is a step of a build
+_KEPT_IMAGES = 5
+_KEPT_STEPS = 60
 _CA_INSIDE = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -74,7 +78,7 @@ class Buildah:
         self._program = ["buildah", "--root", str(home / "storage"), "--runroot", str(home / "run")]
 
     def base_hash(self) -> str:  # noqa: D102
-        return base.recipe_hash()
+        return "-".join(map(base.recipe_hash, base.RECIPES))
 
     def has(self, reference: str) -> bool:  # noqa: D102
         try:
@@ -84,6 +88,13 @@ class Buildah:
         return True
 
     def build(self, target: str, reference: str, arguments: Mapping[str, str]) -> None:  # noqa: D102
+        # One build at a time: a second one of the same then has nothing left to do.
+        with self._one_at_a_time():
+            if not self.has(reference):
+                self._build(target, reference, arguments)
+                self._forget_old()
+
+    def _build(self, target: str, reference: str, arguments: Mapping[str, str]) -> None:
         bases = {"BASE": self._base("runtime"), "BUILDER": self._base("builder")}
         words = [f"--build-arg={key}={value}" for key, value in {**bases, **arguments}.items()]
         # The build talks to the package index as this machine does: over its network, trusting what it trusts.
@@ -114,10 +125,9 @@ class Buildah:
         return round(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
 
     def _base(self, kind: str) -> str:
-        reference = f"localhost/proctor-base-{kind}:{base.recipe_hash()}"
-        with self._one_at_a_time():
-            if not self.has(reference):
-                self._import_base(kind, reference)
+        reference = f"localhost/proctor-base-{kind}:{base.recipe_hash(kind)}"
+        if not self.has(reference):
+            self._import_base(kind, reference)
         return reference
 
     def _import_base(self, kind: str, reference: str) -> None:
@@ -127,6 +137,18 @@ class Buildah:
             container = self._run("from", "scratch").strip()
             self._run("add", "--quiet", container, str(archive), "/")
             self._run("commit", "--quiet", "--rm", container, reference)
+
+    def _forget_old(self) -> None:
+        """Keep the newest few images of each name, and the steps of builds until there are many of them."""
+        self._run("rm", "--all")  # containers of builds that were broken off; we hold the lock, so none is in use
+        seen: Counter[str] = Counter()
+        newest_first = self._run("images", "--format", "{{.Name}} {{.Tag}} {{.ID}}").split("\n")
+        for name, tag, _ in map(str.split, filter(None, newest_first)):
+            seen[name] += 1
+            if name != _STEP and seen[name] > _KEPT_IMAGES:
+                self._run("rmi", f"{name}:{tag}")
+        if seen[_STEP] > _KEPT_STEPS:
+            self._run("rmi", "--prune")
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

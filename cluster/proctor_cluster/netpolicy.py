@@ -25,6 +25,7 @@ class Pod:
     """A pod with an address of its own in the pod network."""
 
     namespace: str
+    name: str
     ip: str
     labels: Labels = field(default_factory=dict)
     ports: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -41,7 +42,8 @@ class Pod:
             for port in container.get("ports", [])
             if "name" in port
         }
-        return cls(body["metadata"]["namespace"], status["podIP"], body["metadata"].get("labels", {}), ports)
+        meta = body["metadata"]
+        return cls(meta["namespace"], meta["name"], status["podIP"], meta.get("labels", {}), ports)
 
 
 def ruleset(pods: Iterable[Pod], namespaces: Mapping[str, Labels], policies: Sequence[Body]) -> str:
