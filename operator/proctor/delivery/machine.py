@@ -18,7 +18,8 @@ class Initial:
     """Nothing has served yet; the candidate serves as soon as it is ready."""
 
     candidate: str
-    since: datetime
+    since: datetime | None
+    """When the deadline began to run; None while no pods are asked for, for then nothing can get ready."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Progressing:
 
     stable: str
     candidate: str
-    since: datetime
+    since: datetime | None
+    """As of Initial."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class Wanted:
 
     revision: str
     progress_deadline: timedelta
+    replicas: int = 1
+    """Pods asked for. Without any, as when the agent is suspended, a rollout rests: nothing is proven or refused."""
+
+    def since(self, begun: datetime | None, now: datetime) -> datetime | None:
+        """When the deadline began to run for what was begun then, or is begun now."""
+        return (begun or now) if self.replicas else None
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,11 @@ class Seen:
     def all_ready(self) -> bool:
         """Whether every pod that should exist is ready, by a report that is not older than the request."""
         return self.is_current and self.ready >= self.wanted
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether there were pods to get ready, and all of them did."""
+        return self.all_ready and self.wanted > 0
 
 
 @dataclass(frozen=True)
@@ -104,9 +117,9 @@ class Evidence:
         return self.revisions.get(revision)
 
     def is_ready(self, revision: str) -> bool:
-        """Whether all pods of the revision are ready. A revision never seen is not."""
+        """Whether all pods of the revision are ready. A revision never seen is not, nor is one without pods."""
         seen = self.of(revision)
-        return seen is not None and seen.all_ready
+        return seen is not None and seen.is_proven
 
 
 def stable_of(rollout: Rollout) -> str | None:
@@ -148,6 +161,16 @@ def live_revisions(rollout: Rollout) -> tuple[str, ...]:
 
 def decide(wanted: Wanted, rollout: Rollout | None, evidence: Evidence, now: datetime) -> Decision:
     """Where the rollout goes from here. Level-triggered: the same facts give the same answer, however often asked."""
+    decision = _next(wanted, rollout, evidence, now)
+    further = _next(wanted, decision.rollout, evidence, now)
+    # As far as these facts lead: what is ready already will not change any more, so nothing would wake us for it.
+    while further.rollout != decision.rollout:
+        decision = Decision(further.rollout, (*decision.outcomes, *further.outcomes), further.wake_at)
+        further = _next(wanted, decision.rollout, evidence, now)
+    return decision
+
+
+def _next(wanted: Wanted, rollout: Rollout | None, evidence: Evidence, now: datetime) -> Decision:
     match rollout:
         case None:
             return _begin(wanted, evidence, now)
@@ -169,18 +192,18 @@ def _begin(wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     if serving and not evidence.is_ready(wanted.revision):
         return _try(serving[0], wanted, now)
     created = Outcome("RevisionCreated", f"revision {wanted.revision} is being started")
-    return Decision(Initial(wanted.revision, now), (created,), now + wanted.progress_deadline)
+    return _running(Initial(wanted.revision, wanted.since(None, now)), wanted, (created,))
 
 
 def _initial(rollout: Initial, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     if wanted.revision != rollout.candidate:
-        begun = Initial(wanted.revision, now)
-        return Decision(begun, (_superseded(rollout.candidate, wanted),), now + wanted.progress_deadline)
+        begun = Initial(wanted.revision, wanted.since(None, now))
+        return _running(begun, wanted, (_superseded(rollout.candidate, wanted),))
     if evidence.is_ready(rollout.candidate):
         return _promoted(rollout.candidate, f"revision {rollout.candidate} is the first to serve")
-    deadline = rollout.since + wanted.progress_deadline
-    if now < deadline:
-        return Decision(rollout, wake_at=deadline)
+    since = wanted.since(rollout.since, now)
+    if since is None or now < since + wanted.progress_deadline:
+        return _running(Initial(rollout.candidate, since), wanted)
     return _give_up(None, rollout.candidate, wanted, evidence, now)
 
 
@@ -189,13 +212,13 @@ def _progressing(rollout: Progressing, wanted: Wanted, evidence: Evidence, now: 
         undone = Outcome("RolloutCancelled", f"the spec is back at {rollout.stable}; {rollout.candidate} is dropped")
         return Decision(Settled(rollout.stable), (undone,))
     if wanted.revision != rollout.candidate:
-        begun = Progressing(rollout.stable, wanted.revision, now)
-        return Decision(begun, (_superseded(rollout.candidate, wanted),), now + wanted.progress_deadline)
+        begun = Progressing(rollout.stable, wanted.revision, wanted.since(None, now))
+        return _running(begun, wanted, (_superseded(rollout.candidate, wanted),))
     if evidence.is_ready(rollout.candidate):
         return _promoted(rollout.candidate, f"revision {rollout.candidate} serves in place of {rollout.stable}")
-    deadline = rollout.since + wanted.progress_deadline
-    if now < deadline:
-        return Decision(rollout, wake_at=deadline)
+    since = wanted.since(rollout.since, now)
+    if since is None or now < since + wanted.progress_deadline:
+        return _running(Progressing(rollout.stable, rollout.candidate, since), wanted)
     return _give_up(rollout.stable, rollout.candidate, wanted, evidence, now)
 
 
@@ -212,7 +235,13 @@ def _failed(rollout: Failed, wanted: Wanted, evidence: Evidence, now: datetime) 
 
 def _try(stable: str, wanted: Wanted, now: datetime) -> Decision:
     started = Outcome("CandidateStarted", f"revision {wanted.revision} is being started beside {stable}")
-    return Decision(Progressing(stable, wanted.revision, now), (started,), now + wanted.progress_deadline)
+    return _running(Progressing(stable, wanted.revision, wanted.since(None, now)), wanted, (started,))
+
+
+def _running(rollout: Initial | Progressing, wanted: Wanted, outcomes: tuple[Outcome, ...] = ()) -> Decision:
+    """Goes on until the candidate is ready or its time is up."""
+    deadline = rollout.since + wanted.progress_deadline if rollout.since else None
+    return Decision(rollout, outcomes, deadline)
 
 
 def _superseded(before: str, wanted: Wanted) -> Outcome:

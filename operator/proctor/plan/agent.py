@@ -24,7 +24,8 @@ def plan_agent(world: World, now: datetime) -> Plan:
         return _hold(world, obstacles, seen, now)
     wanted = revision.of_spec(world, world.instructions or "")
     before = status.rollout_of(world.agent.status)
-    decision = machine.decide(Wanted(wanted.hash, world.agent.spec.rollout.progress_deadline), before, seen, now)
+    asked = Wanted(wanted.hash, world.agent.spec.rollout.progress_deadline, _replicas(world))
+    decision = machine.decide(asked, before, seen, now)
     known = {**revision.recorded(world.children), wanted.hash: wanted}
     report = status.report(world, decision.rollout, seen, (), now)
     return Plan(
@@ -58,15 +59,19 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], seen: Evidence, now: da
 def _desired(world: World, rollout: Rollout, known: dict[str, Revision]) -> tuple[Manifest, ...]:
     agent, platform = world.agent, world.platform
     live = [known[each] for each in machine.live_revisions(rollout) if each in known]
-    replicas = 0 if agent.spec.suspend else agent.spec.runtime.replicas
     return (
         children.make_service_account(agent),
         children.make_network_policy(agent, platform),
         children.make_disruption_budget(agent),
         *(children.make_controller_revision(agent, each, _number(world, each)) for each in live),
         *(children.make_config(agent, each) for each in live),
-        *(children.make_deployment(agent, each, replicas, platform) for each in live),
+        *(children.make_deployment(agent, each, _replicas(world), platform) for each in live),
     )
+
+
+def _replicas(world: World) -> int:
+    spec = world.agent.spec
+    return 0 if spec.suspend else spec.runtime.replicas
 
 
 def _number(world: World, wanted: Revision) -> int:
