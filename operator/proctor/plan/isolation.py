@@ -20,6 +20,8 @@ from proctor.plan.world import Deletion, Isolation, Manifest, Plan, Platform, de
 _DEADLINE_SECONDS = 120
 _SETTLE_SECONDS = 20
 _RETRY = timedelta(minutes=5)
+_UNDER_WAY = "not measured yet"
+"""The same words before the probe's pod exists and while it runs: each other word would be a write of every status."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ def plan_isolation(world: IsolationWorld, now: datetime) -> Plan:
     """The probe's pod and its fence, for as long as there are agents; a new pod when the measurement is old."""
     resync = now + timedelta(seconds=world.platform.resync_seconds)
     if not world.agents:
-        here = (each for each in (world.pod, world.policy) if each and not each["metadata"].get("deletionTimestamp"))
-        return Plan(resync, deletions=tuple(deletion_of(each) for each in here))
+        # Nothing is deleted: an agent owns the probe, and it goes with that agent. That no agent is known may only mean
+        # that the watch of agents is behind the one of pods.
+        return Plan(resync)
     policy = _make_policy(world)
     observed = [world.policy] if world.policy else []
     pod = drift.stamped(_make_pod(world))
@@ -59,13 +62,13 @@ def plan_isolation(world: IsolationWorld, now: datetime) -> Plan:
 def measure(pod: Manifest | None) -> Isolation:
     """What the probe's pod saw. Without a finished pod, or one whose word cannot be read, it is unknown."""
     if pod is None:
-        return Isolation(NetworkIsolation.UNKNOWN, "not probed yet")
+        return Isolation(NetworkIsolation.UNKNOWN, _UNDER_WAY)
     ended = _ended(pod)
     if ended is None:
         phase = pod.get("status", {}).get("phase", "Pending")
         if phase == "Failed":
             return Isolation(NetworkIsolation.UNKNOWN, f"the probe failed: {pod['status'].get('reason', 'no result')}")
-        return Isolation(NetworkIsolation.UNKNOWN, "the probe is under way")
+        return Isolation(NetworkIsolation.UNKNOWN, _UNDER_WAY)
     probed_at = datetime.fromisoformat(ended["finishedAt"])
     try:
         seen = json.loads(ended.get("message", ""))
@@ -80,6 +83,10 @@ def _judge(allowed: str, forbidden: dict[str, str], probed_at: datetime) -> Isol
     if open_:
         message = f"a sandboxed pod could connect to {', '.join(open_)}: this cluster does not enforce NetworkPolicy"
         return Isolation(NetworkIsolation.NOT_ENFORCED, message, probed_at)
+    mute = sorted(target for target, result in forbidden.items() if result not in {"Refused", "TimedOut"})
+    if mute or not forbidden:
+        message = f"{', '.join(mute) or 'nothing'} was tried without an outcome, which says nothing about the network"
+        return Isolation(NetworkIsolation.UNKNOWN, message, probed_at)
     if allowed != "Connected":
         message = f"the gateway could not be reached either ({allowed}), so that nothing else answered proves nothing"
         return Isolation(NetworkIsolation.UNKNOWN, message, probed_at)
