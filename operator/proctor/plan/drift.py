@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -43,8 +43,8 @@ def changed(desired: Iterable[Manifest], observed: Iterable[Manifest]) -> tuple[
 
 def _holds(desired: object, observed: object) -> bool:
     # Only what we own is compared: defaults of the API server and fields of others are theirs.
-    if isinstance(desired, Mapping):
-        return isinstance(observed, Mapping) and all(_holds(value, observed.get(key)) for key, value in desired.items())
+    if isinstance(desired, dict):
+        return isinstance(observed, dict) and all(_holds(value, observed.get(key)) for key, value in desired.items())
     if isinstance(desired, list):
         return (
             isinstance(observed, list)

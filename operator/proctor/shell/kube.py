@@ -55,15 +55,12 @@ class RealKube:
             query["continue"] = after
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply of an object."""
+        """Server-side apply of an object. It is made if it is not there, unless its namespace is not there either."""
         return await self._patch(manifest, "")
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """Server-side apply of an object's status."""
-        try:
-            return await self._patch(manifest, "status")
-        except NotFound as exc:
-            raise Retry(f"{manifest['kind']} {manifest['metadata']['name']} is gone") from exc
+        return await self._patch(manifest, "status")
 
     async def _patch(self, manifest: Manifest, subresource: str) -> Manifest:
         self._leadership.check()
@@ -71,7 +68,10 @@ class RealKube:
         path = resource.path(metadata.get("namespace", ""), metadata["name"], subresource)
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
         metrics.WRITES.labels(manifest["kind"], subresource or "apply").inc()
-        answer = await self._client.request("PATCH", path, query=query, body=manifest, content=APPLY)
+        try:
+            answer = await self._client.request("PATCH", path, query=query, body=manifest, content=APPLY)
+        except NotFound as exc:
+            raise Retry(f"{path} is gone, or what it was in") from exc
         return _typed(answer, resource)
 
     async def delete(self, deletion: Deletion) -> Manifest | None:
@@ -103,7 +103,7 @@ class RealKube:
                 await self._client.request("POST", EVENT.path(metadata["namespace"]), body=body)
         except Conflict:
             await self._count_up(metadata, now)
-        except (Retry, Blocked) as exc:
+        except (Retry, Blocked, NotFound) as exc:
             log.warning("event lost", reason=event.reason, error=str(exc))
 
     async def _count_up(self, metadata: Manifest, now: datetime) -> None:

@@ -121,6 +121,8 @@ class Elector:
         try:
             lease = await self._read_or_create()
             if not self._may_take(lease):
+                # Whoever took it from us may be writing already: that ours has not run out is no right to it.
+                self._leadership.resign()
                 return False
             await self._put(lease, self._spec(lease["spec"]))
         except Conflict:
