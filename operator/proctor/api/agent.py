@@ -50,28 +50,36 @@ class Owner(Spec):
     """Who answers for the agent."""
 
     team: Text
-    contact: Annotated[str, Field(min_length=3, max_length=256, description="An address that a person reads.")]
+    """The team that answers for it."""
+    contact: Annotated[str, Field(min_length=3, max_length=256)]
+    """An address that a person reads."""
 
 
 class KeyReference(Spec):
     """One key of a ConfigMap in the agent's namespace."""
 
     name: ObjectName
+    """The ConfigMap."""
     key: Key
+    """The key in it."""
 
 
 class InstructionsSource(Spec):
     """Where the instructions are, if not in the Agent itself."""
 
     config_map_key_ref: KeyReference
+    """The key of a ConfigMap that holds the instructions; a change of it is a new revision."""
 
 
 class Model(Spec):
     """The model that the agent thinks with, reached through a Connector of type Model."""
 
     connector: Name
+    """A Connector of type Model in the same namespace."""
     name: ModelName
+    """The model's name, as its endpoint knows it."""
     parameters: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)] = Field(default_factory=dict)
+    """What is sent along with each request, such as `temperature`."""
 
 
 class Outcome(StrEnum):
@@ -85,31 +93,42 @@ class ToolRule(Spec):
     """A CEL expression over `args` and `tool`; when it is true, `then` happens instead of the call."""
 
     when: Expression
+    """CEL over `args`, `tool` and `connector`."""
     then: Outcome
+    """What happens instead of the call."""
     message: Annotated[str, Field(max_length=1024)] = ""
+    """What the agent is told when its call is refused."""
 
 
 class ToolGrant(Spec):
     """Which tools of one Connector the agent may call. What is not listed is denied."""
 
     connector: Name
+    """A Connector in the same namespace."""
     allow: Annotated[tuple[ToolName, ...], Field(min_length=1, max_length=128, json_schema_extra=SET)]
+    """The tools that may be called."""
     rules: Annotated[tuple[ToolRule, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Calls that are refused nevertheless, or need an approval."""
 
 
 class Output(Spec):
     """The form that an answer must have."""
 
     schema_: Annotated[dict[str, Any], Field(alias="schema", json_schema_extra=OPEN)]
+    """JSON Schema of the answer; another answer is `InvalidOutput`."""
 
 
 class Limits(Spec):
     """What one task may take at most; the task fails when it needs more."""
 
     timeout: Span = timedelta(seconds=60)
-    max_steps: Annotated[int, Field(ge=1, le=1000, description="Model calls.")] = 12
+    """From the start of an attempt to its answer."""
+    max_steps: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Model calls."""
     max_cost: Number | None = None
+    """In the installation's currency."""
     max_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Of all model calls, in and out."""
 
 
 class Cause(StrEnum):
@@ -129,7 +148,9 @@ class Human(Spec):
     """People who are asked, and for how long."""
 
     groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
+    """Any member of one of these groups may answer."""
     timeout: Span = timedelta(hours=4)
+    """How long an answer is waited for."""
 
 
 class Fallback(OneOf):
@@ -137,13 +158,16 @@ class Fallback(OneOf):
 
     CHOICES = ("model", "agent", "human", "reply")
 
-    after: Annotated[
-        tuple[Cause, ...], Field(min_length=1, max_length=8, json_schema_extra=SET, description="Why it came so far.")
-    ]
+    after: Annotated[tuple[Cause, ...], Field(min_length=1, max_length=8, json_schema_extra=SET)]
+    """Why it came so far."""
     model: Model | None = None
+    """Another model for the same agent."""
     agent: Name | None = None
+    """Another Agent of the same namespace."""
     human: Human | None = None
+    """People who answer."""
     reply: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)] | None = None
+    """A fixed answer."""
 
 
 class Confidence(Spec):
@@ -153,14 +177,18 @@ class Confidence(Spec):
         str,
         Field(alias="from", pattern=r"^output(\.[A-Za-z_][A-Za-z0-9_]*)+$", max_length=256),
     ]
+    """Where in the answer the confidence is."""
     at_least: Annotated[float, Field(ge=0, le=1)]
+    """An answer below is `LowConfidence`."""
 
 
 class EnvVar(Spec):
     """A plain setting of a bring-your-own program: no reference, for secrets have no place in an agent's pod."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    """The name of the variable."""
     value: Annotated[str, Field(max_length=4096)]
+    """Its value, in plain text."""
 
 
 Word = Annotated[str, Field(max_length=4096)]
@@ -171,8 +199,11 @@ class Amounts(Spec):
     """CPU, memory and scratch space, as Kubernetes quantities."""
 
     cpu: Quantity | None = None
+    """Such as `500m` or `2`."""
     memory: Quantity | None = None
+    """Such as `256Mi`."""
     ephemeral_storage: Annotated[Quantity | None, Field(alias="ephemeral-storage")] = None
+    """Scratch space such as `1Gi`."""
 
 
 def _fits(amount: str) -> tuple[str, str]:
@@ -189,7 +220,9 @@ class Resources(Spec):
 
     model_config = ConfigDict(json_schema_extra=rules(_fits("cpu"), _fits("memory"), _fits("ephemeral-storage")))
     requests: Amounts = Amounts()
+    """What is reserved for it."""
     limits: Amounts = Amounts()
+    """What it can have at most."""
 
 
 class Runtime(Spec):
@@ -205,12 +238,19 @@ class Runtime(Spec):
         )
     )
     image: Image | None = None
+    """The image of a program of one's own that honours the agent contract. Absent: the default agent."""
     command: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Instead of the image's entry point."""
     args: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Instead of the image's arguments."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=by("name"))] = ()
+    """Plain settings of the program."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    concurrency: Annotated[int, Field(ge=1, le=1000, description="Tasks that one pod works on at the same time.")] = 8
+    """Pods of the stable revision; leave it out when an autoscaler sets it."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Tasks that one pod works on at the same time."""
     resources: Resources = Resources()
+    """Of each pod."""
 
 
 class Profile(StrEnum):
@@ -233,14 +273,18 @@ class Sandbox(Spec):
         )
     )
     profile: Profile = Profile.STANDARD
-    runtime_class_name: Annotated[ObjectName | None, Field(description="Default: the installation's own.")] = None
+    """How strongly the pods are fenced in."""
+    runtime_class_name: ObjectName | None = None
+    """Default: the installation's own."""
 
 
 class ServiceAccountReference(Spec):
     """A ServiceAccount in any namespace."""
 
     namespace: Name
+    """Where the ServiceAccount is."""
     name: ObjectName
+    """Its name."""
 
 
 class Caller(OneOf):
@@ -249,14 +293,18 @@ class Caller(OneOf):
     CHOICES = ("service_account", "user", "group")
 
     service_account: ServiceAccountReference | None = None
+    """A ServiceAccount."""
     user: Text | None = None
+    """A user, as the API server names it."""
     group: Text | None = None
+    """All members of a group."""
 
 
 class Access(Spec):
     """Who may send tasks. An empty list lets nobody in."""
 
     callers: Annotated[tuple[Caller, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Who may send tasks. Empty: nobody."""
 
 
 class IndicatorType(StrEnum):
@@ -300,34 +348,48 @@ class Indicator(Spec):
         )
     )
     type: IndicatorType
+    """What counts as good."""
     threshold: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    """A duration for Latency, an amount for CostPerTask, a ratio for Quality."""
     good: Expression | None = None
+    """CEL over `task`: whether the task was good."""
     total: Expression | None = None
+    """CEL over `task`: whether the task counts."""
 
 
 class Objective(Spec):
     """A service-level objective: which share of events must be good within the window."""
 
     name: Name
+    """Its name in status, metrics and rollout.analysis."""
     indicator: Indicator
+    """What is counted."""
     target: Percent
+    """The share of good events in percent, such as "99.5"."""
     window: Window = timedelta(days=28)
+    """The time over which it is judged."""
     min_events: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """With fewer events it is neither met nor missed."""
 
 
 class ConfigMapReference(Spec):
     """A ConfigMap in the agent's namespace."""
 
     name: ObjectName
+    """Its name."""
 
 
 class Eval(Spec):
     """A suite of cases that a revision must pass."""
 
     name: Name
+    """Its name in status."""
     config_map_ref: ConfigMapReference
+    """Where the cases are."""
     min_pass: Ratio = Decimal(1)
+    """The share of cases that must pass."""
     required: bool = True
+    """Whether a rollout step `evals` demands it."""
 
 
 class EvalStep(Spec):
@@ -338,33 +400,41 @@ class ReplayStep(Spec):
     """Finished tasks run again on both revisions."""
 
     tasks: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many tasks are run again."""
 
 
 class MirrorStep(Spec):
     """Copies of live tasks whose effects are stubbed and whose answers are dropped."""
 
     percent: Annotated[int, Field(ge=1, le=100)] = 100
+    """The share of live tasks that are copied."""
     min_tasks: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Copies that must have been seen."""
 
 
 class Until(Spec):
     """What must have been seen at a weight before the next step."""
 
     min_tasks: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """Tasks of the candidate."""
     min_duration: Duration = timedelta(minutes=10)
+    """Time at this weight."""
 
 
 class PauseStep(Spec):
     """A wait: for a duration, or without one until a person promotes."""
 
     duration: Span | None = None
+    """How long. Absent: until a person promotes."""
 
 
 class ApprovalStep(Spec):
     """A question to people before the step begins."""
 
     groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
+    """Any member of one of these groups may approve."""
     timeout: Span = timedelta(hours=24)
+    """How long an answer is waited for."""
 
 
 class Step(Spec):
@@ -382,19 +452,28 @@ class Step(Spec):
         )
     )
     evals: EvalStep | None = None
+    """Run the exam."""
     replay: ReplayStep | None = None
+    """Run finished tasks again."""
     mirror: MirrorStep | None = None
+    """Copy live tasks."""
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The share of tasks, in percent, that the candidate gets."""
     until: Until | None = None
+    """What must have been seen at this weight."""
     pause: PauseStep | None = None
+    """Wait."""
     approval: ApprovalStep | None = None
+    """Ask people before the step begins."""
 
 
 class RolloutMetric(Spec):
     """An SLO whose worsening counts against a candidate, and by how much it may be worse."""
 
     name: Name
+    """One of spec.slos."""
     margin: Chance
+    """By how much the share of bad events may be higher."""
 
 
 class OnInconclusive(StrEnum):
@@ -410,10 +489,15 @@ class Analysis(Spec):
     """The errors that are accepted: alpha of rolling back a good candidate, beta of promoting a worse one."""
 
     alpha: Chance = Decimal("0.05")
+    """The accepted chance of rolling back a candidate that is no worse."""
     beta: Chance = Decimal("0.10")
+    """The accepted chance of promoting one that is worse by the margin."""
     metrics: Annotated[tuple[RolloutMetric, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """The objectives that are compared."""
     max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
+    """After so many tasks without a verdict, onInconclusive holds."""
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+    """What happens then."""
 
 
 class Rollout(Spec):
@@ -429,9 +513,13 @@ class Rollout(Spec):
         )
     )
     steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """The way of a candidate to be stable. Empty: at once, when its pods are ready."""
     analysis: Analysis = Analysis()
+    """How candidate and stable are compared."""
     progress_deadline: Span = timedelta(minutes=10)
+    """A candidate that makes no progress for so long has failed; approvals and pauses do not count."""
     history_limit: Annotated[int, Field(ge=1, le=100)] = 10
+    """Revisions that are kept."""
 
 
 class AgentSpec(OneOf):
@@ -472,38 +560,60 @@ class AgentSpec(OneOf):
         )
     )
     owner: Owner
-    purpose: Annotated[str, Field(min_length=1, max_length=4096, description="The intended use.")]
+    """Who answers for the agent."""
+    purpose: Annotated[str, Field(min_length=1, max_length=4096)]
+    """The intended use."""
     risk_tier: RiskTier = RiskTier.LIMITED
+    """How much harm a wrong answer can do."""
     suspend: bool = False
+    """The stop button: no new task, no call out."""
     instructions: Annotated[str, Field(min_length=1, max_length=262_144)] | None = None
+    """What the agent is told to do: its system prompt."""
     instructions_from: InstructionsSource | None = None
+    """Where the instructions are."""
     model: Model
+    """What the agent thinks with."""
     tools: Annotated[tuple[ToolGrant, ...], Field(max_length=32, json_schema_extra=by("connector"))] = ()
+    """What the agent may call. Empty: nothing."""
     output: Output | None = None
+    """The form that an answer must have. Absent: any."""
     limits: Limits = Limits()
+    """What one task may take at most."""
     fallbacks: Annotated[tuple[Fallback, ...], Field(max_length=8, json_schema_extra=ATOMIC)] = ()
+    """Who answers instead, in this order; each is checked and budgeted anew."""
     confidence: Confidence | None = None
+    """Where an answer's confidence comes from, and how much is enough."""
     runtime: Runtime = Runtime()
+    """The program and its pods."""
     sandbox: Sandbox = Sandbox()
+    """How the pods are fenced in."""
     access: Access = Access()
+    """Who may send tasks."""
     slos: Annotated[tuple[Objective, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """What the agent must achieve."""
     evals: Annotated[tuple[Eval, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """The exam that a revision must pass."""
     rollout: Rollout = Rollout()
+    """How a change becomes the stable revision."""
 
 
 class RevisionStatus(Report):
     """Which revisions serve, are tried, and are refused until the spec changes."""
 
     stable: str | None = None
+    """The revision that serves."""
     candidate: str | None = None
+    """The revision that is tried."""
     blocked: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """Revisions that failed: refused until the spec changes."""
 
 
 class RolloutStatus(Report):
     """Where the upgrade is. The facts here are all that a restarted operator needs to go on."""
 
     phase: Literal["Initial", "Settled", "Progressing", "Failed"]
-    started_at: Annotated[Time | None, Field(description="When the phase began.")] = None
+    started_at: Time | None = None
+    """When the phase began."""
     reason: str | None = None
     message: str | None = None
 
@@ -522,6 +632,7 @@ class SandboxStatus(Report):
     profile: Profile
     network_isolation: NetworkIsolation = NetworkIsolation.UNKNOWN
     probed_at: Time | None = None
+    """When the network was measured."""
     message: str | None = None
 
 
@@ -529,7 +640,9 @@ class Endpoints(Report):
     """Where callers send tasks."""
 
     invoke: str
+    """For a task and its answer in one request."""
     tasks: str
+    """For tasks that are asked for later."""
 
 
 class AgentStatus(Status):
@@ -538,8 +651,11 @@ class AgentStatus(Status):
     revision: RevisionStatus = RevisionStatus()
     rollout: RolloutStatus | None = None
     replicas: int = 0
+    """Pods of the stable revision."""
     ready_replicas: int = 0
+    """Those that are ready for tasks."""
     selector: str = ""
+    """The label selector of the stable pods, for autoscalers."""
     sandbox: SandboxStatus | None = None
     endpoints: Endpoints | None = None
 

@@ -38,23 +38,31 @@ class Approvers(Spec):
         )
     )
     users: People = ()
+    """Users who may answer."""
     groups: People = ()
+    """Groups whose members may answer."""
 
 
 class Asking(Approvers):
     """Whom to ask, how many must agree, and how long to wait for them."""
 
-    quorum: Annotated[int, Field(ge=1, le=16, description="Answers that must agree.")] = 1
-    four_eyes: Annotated[bool, Field(description="Whether the one who asks may not answer.")] = True
+    quorum: Annotated[int, Field(ge=1, le=16)] = 1
+    """Answers that must agree."""
+    four_eyes: bool = True
+    """Whether the one who asks may not answer."""
     timeout: Span = timedelta(hours=24)
+    """How long an answer is waited for."""
     on_timeout: OnTimeout = OnTimeout.DENY
+    """What follows then."""
 
 
 class Option(Spec):
     """One possible answer."""
 
     name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", min_length=1, max_length=63)]
+    """The answer in a word."""
     description: Annotated[str, Field(max_length=1024)] = ""
+    """What it means."""
 
 
 Options = Annotated[tuple[Option, ...], Field(min_length=2, max_length=8, json_schema_extra=by("name"))]
@@ -66,38 +74,56 @@ class ToolCallSubject(Spec):
     """One call of a tool, with exactly these arguments."""
 
     agent: Name
+    """Who wants to call."""
     revision: RevisionHash
+    """Its revision."""
     task: Annotated[str, Field(min_length=1, max_length=64)]
+    """For which task."""
     connector: Name
+    """Which system."""
     tool: ToolName
+    """Which tool of it."""
     arguments: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)] = Field(default_factory=dict)
+    """With what."""
 
 
 class RolloutSubject(Spec):
     """One step of an upgrade to exactly this revision."""
 
     agent: Name
+    """Which agent is upgraded."""
     revision: RevisionHash
+    """To which revision."""
     step: Annotated[int, Field(ge=0, le=31)]
+    """The index of the step that would begin."""
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The share of tasks that the candidate would get."""
 
 
 class StepSubject(Spec):
     """A human step of a workflow's run."""
 
     run: Name
+    """Which run."""
     step: Name
+    """Which step of it."""
     epoch: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Which execution of the step."""
     input: Annotated[Any, Field(json_schema_extra=OPEN)] = None
+    """What the step was given."""
 
 
 class BudgetSubject(Spec):
     """Going over a budget once, by this much."""
 
     agent: Name
+    """Who would spend."""
     policy: Name
+    """The policy that holds the budget."""
     budget: Name
+    """Its name."""
     cost: Number | None = None
+    """How much more."""
 
 
 class Subject(OneOf):
@@ -105,10 +131,15 @@ class Subject(OneOf):
 
     CHOICES = ("tool_call", "rollout", "step", "budget")
     digest: Digest
+    """Of the whole subject."""
     tool_call: ToolCallSubject | None = None
+    """A call of a tool."""
     rollout: RolloutSubject | None = None
+    """A step of an upgrade."""
     step: StepSubject | None = None
+    """A human step of a workflow's run."""
     budget: BudgetSubject | None = None
+    """Going over a budget."""
 
 
 class ApprovalSpec(Spec):
@@ -133,18 +164,27 @@ class ApprovalSpec(Spec):
         )
     )
     subject: Subject
+    """What is approved."""
     question: Question
+    """What the people read."""
     options: Options | None = None
-    answer_schema: Annotated[
-        dict[str, Any] | None, Field(json_schema_extra=OPEN, description="JSON Schema of what an answer must contain.")
-    ] = None
+    """The possible answers. Absent: Approve and Reject."""
+    answer_schema: Annotated[dict[str, Any] | None, Field(json_schema_extra=OPEN)] = None
+    """JSON Schema of what an answer must contain."""
     approvers: Approvers
-    quorum: Annotated[int, Field(ge=1, le=16, description="Answers that must agree.")] = 1
-    requested_by: Annotated[Person | None, Field(description="On whose behalf the question is asked.")] = None
-    four_eyes: Annotated[bool, Field(description="Whether requestedBy may not answer.")] = True
-    not_by: Annotated[People, Field(description="Users who may not answer.")] = ()
+    """Who may answer."""
+    quorum: Annotated[int, Field(ge=1, le=16)] = 1
+    """Answers that must agree."""
+    requested_by: Person | None = None
+    """On whose behalf the question is asked."""
+    four_eyes: bool = True
+    """Whether requestedBy may not answer."""
+    not_by: People = ()
+    """Users who may not answer."""
     deadline: Time
+    """Until when an answer counts."""
     on_timeout: OnTimeout = OnTimeout.DENY
+    """What follows when nobody answered in time."""
 
     @property
     def choices(self) -> tuple[Option, ...]:
@@ -165,8 +205,11 @@ class Vote(Report):
     """One person's answer. Admission holds that `user` is the one who wrote it."""
 
     user: Annotated[str, Field(max_length=256)]
+    """Who."""
     decision: Annotated[str, Field(max_length=63)]
-    digest: Annotated[str, Field(max_length=71, description="The digest of what the person saw: that of spec.subject.")]
+    """One of the options."""
+    digest: Annotated[str, Field(max_length=71)]
+    """The digest of what the person saw: that of spec.subject."""
     at: Time | None = None
     comment: Annotated[str, Field(max_length=4096)] = ""
     answer: Annotated[dict[str, Any] | None, Field(json_schema_extra=OPEN)] = None
@@ -177,11 +220,17 @@ class ApprovalStatus(Status):
 
     phase: ApprovalPhase | None = None
     votes: Annotated[tuple[Vote, ...], Field(max_length=32, json_schema_extra=by("user"))] = ()
+    """What each person answered."""
     decision: Annotated[str | None, Field(max_length=63)] = None
+    """The answer, once enough agree."""
     decided_by: Annotated[tuple[str, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Those whose votes made it."""
     decided_at: Time | None = None
+    """When the last of them voted."""
     comment: Annotated[str | None, Field(max_length=4096)] = None
+    """What they said."""
     answer: Annotated[dict[str, Any] | None, Field(json_schema_extra=OPEN)] = None
+    """What they filled in."""
 
 
 class Approval(Object):

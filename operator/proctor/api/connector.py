@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from proctor.api.fields import SET, Digest, Key, Label, ModelName, Number, ObjectName, Span, Time, ToolName, by, rules
 from proctor.api.meta import Object, Report, Spec, Status
@@ -34,7 +35,9 @@ class SecretKeyReference(Spec):
     """One key of a Secret in the connector's namespace."""
 
     name: ObjectName
+    """The Secret; the gateway must be allowed to read it."""
     key: Key = "token"
+    """The key in it."""
 
 
 class Auth(Spec):
@@ -51,39 +54,56 @@ class Auth(Spec):
         )
     )
     secret_ref: SecretKeyReference
+    """Where the credential is."""
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", min_length=1, max_length=64)] = "Authorization"
-    prefix: Annotated[str, Field(pattern=r"^[ -~]*$", max_length=32, description="What stands before it.")] = "Bearer "
+    """The header that carries it."""
+    prefix: Annotated[str, Field(pattern="^[ -~]*$", max_length=32)] = "Bearer "
+    """What stands before it."""
 
 
 class Tool(Spec):
     """What is known of one tool. A tool that is not declared has effect Once and is not trusted."""
 
     name: ToolName
+    """The tool's name, as the system knows it."""
     effect: Effect = Effect.ONCE
-    trusted: Annotated[bool, Field(description="Whether what it returns may be taken for the operator's words.")] = (
-        False
-    )
+    """What a repeated call does."""
+    trusted: bool = False
+    """Whether what it returns may be taken for the operator's words."""
     data: Annotated[tuple[Label, ...], Field(max_length=16, json_schema_extra=SET)] = ()
-    definition_digest: Annotated[Digest | None, Field(description="Refuse the tool when its definition differs.")] = (
-        None
-    )
+    """The data classes that it discloses."""
+    definition_digest: Digest | None = None
+    """Refuse the tool when its definition differs."""
 
 
 class Price(Spec):
     """What a model costs, in the installation's currency, for a million tokens."""
 
     model: ModelName
+    """The model's name, as in the Agent."""
     input_per_million: Number
+    """For a million tokens read."""
     output_per_million: Number
+    """For a million tokens written."""
     cached_input_per_million: Number | None = None
+    """For a million tokens read from the endpoint's cache. Absent: as any token read."""
 
 
 class ConnectorLimits(Spec):
     """What the system can bear."""
 
-    rps: Annotated[int, Field(ge=1, le=1_000_000, description="Calls per second.")] | None = None
+    rps: Annotated[int, Field(ge=1, le=1000000)] | None = None
+    """Calls per second."""
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Calls at the same time."""
     timeout: Span = timedelta(seconds=30)
+    """Of one call."""
+
+
+_URL: Final = (
+    r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+    r"(/[-A-Za-z0-9._~!$&'()*+,;=:@%/]*)?$"
+)
 
 
 class ConnectorSpec(Spec):
@@ -91,6 +111,13 @@ class ConnectorSpec(Spec):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            # A rule of the object, for one of the field itself would repeat a password in its refusal.
+            (
+                f"self.url.matches({json.dumps(_URL)})",
+                "url must be http:// or https://, a host, perhaps a port and a path, without user, password, query or "
+                "fragment: a credential belongs into auth.secretRef",
+                ".url",
+            ),
             (
                 "self.type != 'Model' || !has(self.tools) || self.tools.size() == 0",
                 "tools need type MCP, HTTP or A2A",
@@ -104,19 +131,19 @@ class ConnectorSpec(Spec):
         )
     )
     type: ConnectorType
+    """The protocol that the system speaks."""
     url: Annotated[
-        str,
-        Field(
-            pattern=r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-            r"(/[-A-Za-z0-9._~!$&'()*+,;=:@%/]*)?$",
-            max_length=2048,
-            description="Without user, password, query or fragment: credentials belong into auth.",
-        ),
+        str, Field(pattern=_URL, max_length=2048), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 2048})
     ]
+    """Without user, password, query or fragment."""
     auth: Auth | None = None
+    """The credential. Absent: the system asks for none."""
     tools: Annotated[tuple[Tool, ...], Field(max_length=256, json_schema_extra=by("name"))] = ()
+    """What is known of the tools."""
     prices: Annotated[tuple[Price, ...], Field(max_length=128, json_schema_extra=by("model"))] = ()
+    """What the models cost."""
     limits: ConnectorLimits = ConnectorLimits()
+    """What the system can bear."""
 
     def tool(self, name: str) -> Tool:
         """What is declared of the tool, or the most careful assumption."""
@@ -132,18 +159,25 @@ class FoundTool(Report):
 
     name: str
     digest: str
+    """Of its definition, to be pinned by `definitionDigest`."""
     declared: bool = False
+    """Whether spec.tools names it."""
     drifted: bool = False
+    """Whether its definition is no longer the pinned one."""
 
 
 class ConnectorStatus(Status):
     """What the last probe measured."""
 
     reachable: bool | None = None
+    """Whether the system answered the last probe."""
     tools: Annotated[tuple[FoundTool, ...], Field(max_length=256, json_schema_extra=by("name"))] = ()
     models: Annotated[tuple[str, ...], Field(max_length=256, json_schema_extra=SET)] = ()
+    """The models that it offers."""
     summary: str | None = None
+    """What the last probe found, in a few words."""
     last_probe: Time | None = None
+    """When the system was last asked."""
 
 
 class Connector(Object):

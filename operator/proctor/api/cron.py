@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from proctor.api.fields import rules
+from proctor.api.fields import form
 
 _MONTHS: Final = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 _DAYS: Final = "SUN|MON|TUE|WED|THU|FRI|SAT"
@@ -39,9 +39,13 @@ def _cron(text: str) -> str:
 CronSchedule = Annotated[
     str,
     AfterValidator(_cron),
-    Field(min_length=1, max_length=128, json_schema_extra=rules((f"self.matches('{CRON}')", _FAULT))),
+    Field(min_length=1, max_length=128),
+    WithJsonSchema(form("cron", CRON, _FAULT, 128)),
 ]
+_ZONE: Final = r"^(UTC|[A-Z][A-Za-z]+(/[A-Z][-A-Za-z0-9_+]*){1,2})$"
 TimeZone = Annotated[
-    str, Field(pattern=r"^(UTC|[A-Z][A-Za-z]+(/[A-Z][-A-Za-z0-9_+]*){1,2})$", min_length=1, max_length=64)
+    str,
+    Field(pattern=_ZONE, min_length=1, max_length=64),
+    WithJsonSchema(form("time zone", _ZONE, "must be a time zone's IANA name such as Europe/Berlin", 64)),
 ]
 """A name of the IANA time zone database such as `Europe/Berlin`. An unknown one makes the object not Ready."""

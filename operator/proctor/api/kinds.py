@@ -53,7 +53,7 @@ class Kind:
     scope: Scope = Scope.NAMESPACED
     scale: Scale | None = None
     longest_name: int = 63
-    rules: tuple[tuple[str, str], ...] = ()
+    rules: tuple[tuple[str, str] | tuple[str, str, str], ...] = ()
     """CEL rules that need more than the spec: the object's name, or its status."""
 
     @property
@@ -84,7 +84,8 @@ AGENT: Final = Kind(
     rules=(
         (
             "!has(self.spec.fallbacks) || self.spec.fallbacks.all(f, !has(f.agent) || f.agent != self.metadata.name)",
-            "spec.fallbacks: an agent must not be its own fallback; name another agent",
+            "an agent must not be its own fallback: name another agent",
+            ".spec.fallbacks",
         ),
     ),
     columns=(

@@ -16,7 +16,14 @@ from proctor.api.fields import Time, by, rules
 class Spec(BaseModel):
     """A part of what the user declares. Unknown fields are refused: to act on half a spec is worse than not to act."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+    )
 
 
 def _in_cel(name: str) -> str:
@@ -61,7 +68,14 @@ class OneOf(Spec):
 class Report(BaseModel):
     """A part of a status. Unknown fields are ignored: another version of proctor may have written them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+    )
 
 
 class OwnerReference(Report):
@@ -140,7 +154,14 @@ def _without_empty(value: Any) -> Any:
 class Object(BaseModel):
     """An object of one of our kinds. `Kind.parse(body)` is the only way in from the outside."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+    )
 
     api_version: str
     kind: str

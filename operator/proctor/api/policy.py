@@ -30,7 +30,7 @@ from proctor.api.fields import (
 from proctor.api.meta import Object, OneOf, Report, Spec, Status
 from proctor.api.selector import AgentSelector, ClusterAgentSelector, LabelKey, Labels
 
-Glob = Annotated[str, Field(pattern=r"^[-A-Za-z0-9_.:/*]+$", min_length=1, max_length=256)]
+Glob = Annotated[str, Field(title="glob", pattern=r"^[-A-Za-z0-9_.:/*]+$", min_length=1, max_length=256)]
 """A name in which `*` stands for any characters."""
 
 
@@ -59,63 +59,69 @@ class Require(Spec):
     """What an agent must declare, beyond what its schema demands."""
 
     fields: Annotated[tuple[Declaration, ...], Field(max_length=8, json_schema_extra=SET)] = ()
+    """Optional fields that must be set."""
     labels: Annotated[tuple[LabelKey, ...], Field(max_length=16, json_schema_extra=SET)] = ()
-    slos: Annotated[
-        tuple[IndicatorType, ...],
-        Field(max_length=7, json_schema_extra=SET, description="An SLO of each of these indicators."),
-    ] = ()
+    """Labels that an Agent must have."""
+    slos: Annotated[tuple[IndicatorType, ...], Field(max_length=7, json_schema_extra=SET)] = ()
+    """An SLO of each of these indicators."""
 
 
 class Images(Spec):
     """Which images a bring-your-own agent may run."""
 
-    registries: Annotated[
-        tuple[Glob, ...] | None, Field(min_length=1, max_length=32, json_schema_extra=SET, description="Absent: any.")
-    ] = None
+    registries: Annotated[tuple[Glob, ...] | None, Field(min_length=1, max_length=32, json_schema_extra=SET)] = None
+    """Absent: any."""
 
 
 class Egress(Spec):
     """Which hosts the Connectors that an agent uses may name: the gateway is the only way out."""
 
-    hosts: Annotated[
-        tuple[Glob, ...] | None, Field(min_length=1, max_length=128, json_schema_extra=SET, description="Absent: any.")
-    ] = None
+    hosts: Annotated[tuple[Glob, ...] | None, Field(min_length=1, max_length=128, json_schema_extra=SET)] = None
+    """Absent: any."""
 
 
 class ModelPattern(Spec):
     """Models, by their names, their Connectors and the labels of these, such as a provider or a region."""
 
     connector: Glob = "*"
+    """The Connector's name."""
     name: Glob = "*"
+    """The model's name."""
     connector_labels: Labels = Field(default_factory=dict)
+    """The Connector's labels, such as a provider or a region."""
 
 
 class ModelRules(Spec):
     """Which models may be used, also by a fallback."""
 
-    allow: Annotated[
-        tuple[ModelPattern, ...] | None,
-        Field(min_length=1, max_length=64, json_schema_extra=ATOMIC, description="Absent: every model."),
-    ] = None
+    allow: Annotated[tuple[ModelPattern, ...] | None, Field(min_length=1, max_length=64, json_schema_extra=ATOMIC)] = (
+        None
+    )
+    """Absent: every model."""
     deny: Annotated[tuple[ModelPattern, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Never these, whatever is allowed."""
 
 
 class ToolPattern(Spec):
     """Tools, by name, Connector, effect and the data that they disclose; all demands must hold."""
 
     connector: Glob = "*"
+    """The Connector's name."""
     tool: Glob = "*"
+    """The tool's name."""
     effects: Annotated[tuple[Effect, ...], Field(max_length=4, json_schema_extra=SET)] = ()
-    data: Annotated[
-        tuple[Label, ...], Field(max_length=16, json_schema_extra=SET, description="Any of these data classes.")
-    ] = ()
+    """Any of these effects. Empty: any."""
+    data: Annotated[tuple[Label, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """Any of these data classes."""
 
 
 class ToolApproval(ToolPattern):
     """Calls that a person must approve."""
 
-    when: Annotated[Expression | None, Field(description="CEL over args, tool and connector. Absent: always.")] = None
+    when: Expression | None = None
+    """CEL over args, tool and connector. Absent: always."""
     approval: Asking
+    """Who is asked."""
 
 
 class Reaction(StrEnum):
@@ -130,6 +136,7 @@ class TaintRule(ToolPattern):
     """What becomes of a call once untrusted content is in the conversation. Of several the strictest holds."""
 
     then: Reaction
+    """What becomes of the call."""
 
 
 class Origin(StrEnum):
@@ -146,28 +153,33 @@ class Sink(ToolPattern):
     argument: Annotated[
         str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", min_length=1, max_length=256)
     ]
+    """The path of the argument."""
     origins: Annotated[tuple[Origin, ...], Field(min_length=1, max_length=3, json_schema_extra=SET)]
+    """Where its value may come from."""
     otherwise: Reaction = Reaction.REQUIRE_APPROVAL
+    """What becomes of a call whose value comes from elsewhere."""
 
 
 class ToolRules(Spec):
     """Which tools may be called, and under which conditions."""
 
-    allow: Annotated[
-        tuple[ToolPattern, ...] | None,
-        Field(min_length=1, max_length=64, json_schema_extra=ATOMIC, description="Absent: every tool."),
-    ] = None
+    allow: Annotated[tuple[ToolPattern, ...] | None, Field(min_length=1, max_length=64, json_schema_extra=ATOMIC)] = (
+        None
+    )
+    """Absent: every tool."""
     deny: Annotated[tuple[ToolPattern, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Never these, whatever is allowed."""
     approval: Annotated[tuple[ToolApproval, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Those that a person must approve."""
     when_tainted: Annotated[tuple[TaintRule, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """What becomes of calls once untrusted content is in the conversation.
+
+    Absent: reading is allowed, all else needs approval.
+    """
     sinks: Annotated[tuple[Sink, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
-    trifecta: Annotated[
-        Reaction | None,
-        Field(
-            description="What becomes of an agent that may read private data, take in untrusted content and write to "
-            "the outside without approval."
-        ),
-    ] = None
+    """Arguments that must not come from untrusted content."""
+    trifecta: Reaction | None = None
+    """What becomes of an agent that may read private data, take in untrusted content, and write to the outside."""
 
 
 class Detector(StrEnum):
@@ -187,17 +199,20 @@ class Flow(Spec):
     """Data of these classes must not reach these Connectors, whether as a model's input or a tool's argument."""
 
     data: Annotated[tuple[Label, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
-    to: Annotated[
-        tuple[Glob, ...], Field(min_length=1, max_length=32, json_schema_extra=SET, description="Connectors.")
-    ]
+    """The data classes."""
+    to: Annotated[tuple[Glob, ...], Field(min_length=1, max_length=32, json_schema_extra=SET)]
+    """Connectors."""
 
 
 class DataRules(Spec):
     """What data may go where."""
 
     redact: Annotated[tuple[Detector, ...], Field(max_length=8, json_schema_extra=SET)] = ()
-    block_secrets: Annotated[bool, Field(description="Refuse calls whose arguments or results hold a key.")] = False
+    """What is replaced before it reaches a model."""
+    block_secrets: bool = False
+    """Refuse calls whose arguments or results hold a key."""
     deny_flows: Annotated[tuple[Flow, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Where data must not go."""
 
 
 class Period(StrEnum):
@@ -249,23 +264,32 @@ class Budget(Spec):
         )
     )
     name: Name
+    """Its name in findings and exceptions."""
     per: Period
+    """The period."""
     scope: BudgetScope = BudgetScope.AGENT
+    """Who shares it."""
     cost: Number | None = None
+    """In the installation's currency."""
     tokens: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
+    """In and out."""
     tasks: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """Tasks begun."""
     action: Overrun = Overrun.DENY
+    """What becomes of what it cannot pay."""
     approval: Asking | None = None
-    time_zone: Annotated[TimeZone, Field(description="Where a day or a month begins.")] = "Etc/UTC"
+    """Who may allow it."""
+    time_zone: TimeZone = "Etc/UTC"
+    """Where a day or a month begins."""
 
 
 class SandboxBounds(Spec):
     """How strongly agents must at least be fenced in."""
 
     minimum_profile: Profile = Profile.STANDARD
-    require_verified_isolation: Annotated[
-        bool, Field(description="Refuse tasks while the network's isolation was not measured.")
-    ] = False
+    """The weakest profile that is allowed."""
+    require_verified_isolation: bool = False
+    """Refuse tasks while the network's isolation was not measured."""
 
 
 class RequiredStep(StrEnum):
@@ -285,15 +309,20 @@ class OnceFreeze(Spec):
         json_schema_extra=rules(("timestamp(self.from) < timestamp(self.until)", "until must be after from", ".until"))
     )
     from_: Annotated[Time, Field(alias="from")]
+    """Its beginning."""
     until: Time
+    """Its end."""
 
 
 class RecurringFreeze(Spec):
     """From each moment of a schedule, for a while."""
 
     schedule: CronSchedule
+    """When each begins."""
     duration: Span
+    """How long each lasts."""
     time_zone: TimeZone = "Etc/UTC"
+    """Of the schedule."""
 
 
 class FreezeWindow(OneOf):
@@ -301,9 +330,13 @@ class FreezeWindow(OneOf):
 
     CHOICES = ("once", "recurring")
     name: Name
+    """Its name in findings."""
     reason: Text
+    """What those who wait are told."""
     once: OnceFreeze | None = None
+    """One span of time."""
     recurring: RecurringFreeze | None = None
+    """Spans of time by a schedule."""
 
 
 class BudgetGate(Spec):
@@ -318,28 +351,41 @@ class BudgetGate(Spec):
             )
         )
     )
-    freeze_below: Annotated[Ratio, Field(description="No new upgrade below this share.")]
-    slow_below: Annotated[Ratio, Field(description="Half the weights and twice the time below this share.")]
+    freeze_below: Ratio
+    """No new upgrade below this share."""
+    slow_below: Ratio
+    """Half the weights and twice the time below this share."""
 
 
 class RolloutBounds(Spec):
     """How careful every upgrade must be."""
 
     require_steps: Annotated[tuple[RequiredStep, ...], Field(max_length=5, json_schema_extra=SET)] = ()
+    """Kinds of steps that must be there."""
     max_initial_weight: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_weight_step: Annotated[int, Field(ge=1, le=100, description="By how much a weight may rise.")] | None = None
-    min_duration: Annotated[Duration | None, Field(description="How long each weight must be held.")] = None
-    min_tasks: Annotated[int, Field(ge=1, le=1_000_000, description="Tasks seen at each weight.")] | None = None
+    """Of the first step with a weight."""
+    max_weight_step: Annotated[int, Field(ge=1, le=100)] | None = None
+    """By how much a weight may rise."""
+    min_duration: Duration | None = None
+    """How long each weight must be held."""
+    min_tasks: Annotated[int, Field(ge=1, le=1000000)] | None = None
+    """Tasks seen at each weight."""
     max_alpha: Chance | None = None
+    """The highest alpha of an analysis."""
     max_beta: Chance | None = None
+    """The highest beta of an analysis."""
     max_margin: Chance | None = None
+    """The highest margin of a metric."""
     on_inconclusive: Annotated[
-        tuple[OnInconclusive, ...] | None,
-        Field(min_length=1, max_length=4, json_schema_extra=SET, description="What an Agent may choose. Absent: any."),
+        tuple[OnInconclusive, ...] | None, Field(min_length=1, max_length=4, json_schema_extra=SET)
     ] = None
-    approval: Annotated[Asking | None, Field(description="Who must approve the last step before promotion.")] = None
+    """What an Agent may choose. Absent: any."""
+    approval: Asking | None = None
+    """Who must approve the last step before promotion."""
     freeze: Annotated[tuple[FreezeWindow, ...], Field(max_length=32, json_schema_extra=by("name"))] = ()
+    """When no upgrade begins or moves on."""
     budget_gate: BudgetGate | None = None
+    """What the error budget that is left means for upgrades."""
 
 
 class CheckedAt(StrEnum):
@@ -365,16 +411,17 @@ class PolicyExpression(Spec):
     """A demand in CEL: it must be true. One that fails to evaluate counts as false."""
 
     name: Name
+    """Its name in findings and exceptions."""
     at: CheckedAt = CheckedAt.ADMISSION
-    expression: Annotated[
-        Expression,
-        Field(
-            description="Its variables are `agent` (the whole object) and `connectors` at Admission, also `rollout` at "
-            "Rollout; `agent`, `task` and `call` at ModelCall and ToolCall."
-        ),
-    ]
-    message: Annotated[Text, Field(description="What is wrong and what to do, for the one whose change is refused.")]
+    """When it is evaluated."""
+    expression: Expression
+    """Its variables are `agent`, the whole object, and `connectors` at Admission, and also `rollout` at Rollout;
+    `agent`, `task` and `call` at ModelCall and ToolCall.
+    """
+    message: Text
+    """What is wrong and what to do, for the one whose change is refused."""
     severity: Severity = Severity.MEDIUM
+    """How bad a finding is."""
 
 
 Rule = Annotated[
@@ -399,11 +446,17 @@ class Exemption(Spec):
 
     model_config = ConfigDict(json_schema_extra=_selects())
     name: Name
+    """Its name in status."""
     selector: AgentSelector
+    """Which agents."""
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
+    """From which rules, such as `sandbox` or `budgets/daily`."""
     reason: Annotated[str, Field(min_length=10, max_length=1024)]
+    """Why."""
     approved_by: Text
-    expires_at: Annotated[Time, Field(description="At most 90 days ahead; a later one makes the policy not Ready.")]
+    """Who allowed it."""
+    expires_at: Time
+    """At most 90 days ahead; a later one makes the policy not Ready."""
 
 
 class ClusterExemption(Exemption):
@@ -411,15 +464,20 @@ class ClusterExemption(Exemption):
 
     model_config = ConfigDict(json_schema_extra=_selects(" || has(self.selector.namespaces)"))
     selector: ClusterAgentSelector
+    """Which agents."""
 
 
 class LimitBounds(Spec):
     """The highest limits of one task that an agent may declare."""
 
     max_timeout: Span | None = None
+    """The highest timeout."""
     max_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """The highest maxSteps."""
     max_cost: Number | None = None
+    """The highest maxCost; an agent must then declare one."""
     max_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """The highest maxTokens; an agent must then declare one."""
 
 
 class StaleReads(StrEnum):
@@ -472,30 +530,50 @@ class PolicySpec(Spec):
         )
     )
     owner: Owner
+    """Who answers for the policy."""
     description: Annotated[str, Field(max_length=4096)] = ""
+    """What it is for."""
     mode: Mode
-    enforce_from: Annotated[Time | None, Field(description="When the mode becomes Enforce by itself.")] = None
+    """What a finding leads to."""
+    enforce_from: Time | None = None
+    """When the mode becomes Enforce by itself."""
     selector: AgentSelector = AgentSelector()
+    """Which agents are meant. Absent: all."""
     require: Require | None = None
+    """What an agent must declare."""
     images: Images | None = None
+    """Which images it may run."""
     egress: Egress | None = None
+    """Which hosts it may reach."""
     models: ModelRules | None = None
+    """Which models it may use."""
     tools: ToolRules | None = None
+    """Which tools it may call."""
     data: DataRules | None = None
+    """What data may go where."""
     limits: LimitBounds | None = None
+    """What one task may take."""
     budgets: Annotated[tuple[Budget, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """What may be spent."""
     sandbox: SandboxBounds | None = None
+    """How it must be fenced in."""
     rollout: RolloutBounds | None = None
+    """How careful its upgrades must be."""
     expressions: Annotated[tuple[PolicyExpression, ...], Field(max_length=32, json_schema_extra=by("name"))] = ()
+    """Demands in CEL."""
     exceptions: Annotated[tuple[Exemption, ...], Field(max_length=32, json_schema_extra=by("name"))] = ()
+    """Who need not follow which rules, until when."""
     stale_reads: StaleReads = StaleReads.DENY
+    """What becomes of reading calls while the gateway's policies are older than they may be."""
 
 
 class ClusterPolicySpec(PolicySpec):
     """What is demanded of the agents that the selector selects, in all namespaces."""
 
     selector: ClusterAgentSelector = ClusterAgentSelector()
+    """Which agents are meant. Absent: all."""
     exceptions: Annotated[tuple[ClusterExemption, ...], Field(max_length=32, json_schema_extra=by("name"))] = ()
+    """Who need not follow which rules, until when."""
 
 
 class AgentCounts(Report):
@@ -516,7 +594,8 @@ class Violation(Report):
     rule: str
     severity: Severity = Severity.MEDIUM
     message: str
-    path: Annotated[str | None, Field(description="The field of the Agent that is at fault.")] = None
+    path: str | None = None
+    """The field of the Agent that is at fault."""
     since: Time | None = None
 
 
@@ -524,10 +603,15 @@ class PolicyStatus(Status):
     """What the last scan found. The violations are the first fifty by namespace, name and rule."""
 
     agents: AgentCounts | None = None
+    """How the agents stand."""
     violations: Annotated[tuple[Violation, ...], Field(max_length=50, json_schema_extra=ATOMIC)] = ()
+    """The first fifty by namespace, name and rule."""
     total_violations: int | None = None
+    """How many there are in all."""
     exceptions_expiring_soon: Annotated[tuple[str, ...], Field(max_length=32, json_schema_extra=SET)] = ()
+    """Exceptions that end within fourteen days."""
     last_scan: Time | None = None
+    """When the agents were last looked at."""
 
 
 class Policy(Object):

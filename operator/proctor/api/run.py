@@ -18,15 +18,20 @@ class WorkflowReference(Spec):
     """A Workflow of the same namespace. The run copies its definition when it starts."""
 
     name: Name
-    digest: Annotated[Digest | None, Field(description="Start only while the definition has this digest.")] = None
+    """The Workflow."""
+    digest: Digest | None = None
+    """Start only while the definition has this digest."""
 
 
 class RunTrigger(Spec):
     """What started the run."""
 
     name: Name
-    at: Annotated[Time | None, Field(description="The time of the schedule, not that of the start.")] = None
+    """The trigger of the Workflow."""
+    at: Time | None = None
+    """The time of the schedule, not that of the start."""
     event: Annotated[dict[str, Any] | None, Field(json_schema_extra=OPEN)] = None
+    """The event that started it."""
 
 
 class WorkflowRunSpec(OneOf):
@@ -39,12 +44,19 @@ class WorkflowRunSpec(OneOf):
         )
     )
     workflow: WorkflowReference | None = None
-    definition: Annotated[WorkflowSpec | None, Field(description="For a run without a Workflow.")] = None
+    """The Workflow that runs."""
+    definition: WorkflowSpec | None = None
+    """For a run without a Workflow."""
     params: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)] = Field(default_factory=dict)
+    """What the run is given."""
     trigger: RunTrigger | None = None
-    requested_by: Annotated[Person | None, Field(description="On whose behalf it runs.")] = None
-    priority: Annotated[int, Field(ge=-100, le=100, description="Higher ones leave the queue first.")] = 0
-    deadline: Annotated[Span | None, Field(description="Instead of the definition's.")] = None
+    """What started it. Absent: a person."""
+    requested_by: Person | None = None
+    """On whose behalf it runs."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Higher ones leave the queue first."""
+    deadline: Span | None = None
+    """Instead of the definition's."""
 
 
 class RunPhase(StrEnum):
@@ -84,22 +96,30 @@ class StepState(Report):
     """All that a restarted runner needs to go on with a step."""
 
     phase: StepPhase
-    epoch: Annotated[int, Field(description="Rises only when the step is deliberately done again.")] = 0
+    epoch: int = 0
+    """Rises only when the step is deliberately done again."""
     attempt: int = 0
-    key: Annotated[str | None, Field(description="The idempotency key: of run, step, item and epoch.")] = None
-    claim: Annotated[str | None, Field(description="The fencing token of this attempt.")] = None
+    """Rises with every dispatch."""
+    key: str | None = None
+    """The idempotency key: of run, step, item and epoch."""
+    claim: str | None = None
+    """The fencing token of this attempt."""
     effect: Effect | None = None
     task_id: str | None = None
+    """The task at the gateway."""
     approval: str | None = None
+    """The Approval that is awaited."""
     input_digest: str | None = None
     output_ref: str | None = None
     output: Annotated[Any, Field(json_schema_extra=OPEN)] = None
+    """Up to 2 KiB; a larger one is at outputRef."""
     confidence: Number | None = None
     confidence_from: str | None = None
     cost: Number | None = None
     reason: str | None = None
     message: str | None = None
     served_by: str | None = None
+    """Who answered in the end: the agent, a fallback, a person."""
     started_at: Time | None = None
     finished_at: Time | None = None
     deadline: Time | None = None
@@ -146,20 +166,30 @@ class WorkflowRunStatus(Status):
     )
     phase: RunPhase | None = None
     message: str | None = None
+    """What it waits for, or why it failed."""
     snapshot_digest: str | None = None
-    incarnation: Annotated[int | None, Field(description="Rises when the cluster was restored from a backup.")] = None
+    """Of the definition that the run copied when it began."""
+    incarnation: int | None = None
+    """Rises when the cluster was restored from a backup."""
     retries: int | None = None
+    """How often a failed run was taken up again."""
     steps: Annotated[dict[str, StepState], Field(max_length=1000)] = Field(default_factory=dict)
+    """The state of each step, by its path."""
     counts: StepCounts | None = None
-    progress: Annotated[str | None, Field(description="Steps that have ended, of all: `3/7`.")] = None
+    progress: str | None = None
+    """Steps that have ended, of all: `3/7`."""
     spent: Spent | None = None
     outputs: Annotated[dict[str, Any] | None, Field(json_schema_extra=OPEN)] = None
+    """What the run gave back."""
     locks: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """The locks that it holds."""
     failed_steps: Annotated[tuple[str, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Steps that failed."""
     audit: AuditHead | None = None
     started_at: Time | None = None
     finished_at: Time | None = None
     next_wake: Time | None = None
+    """When it is looked at again at the latest."""
 
 
 class WorkflowRun(Object):

@@ -48,6 +48,9 @@ class Unstructural(TypeError):  # noqa: N818 - names the state of a model
 class _Dialect(GenerateJsonSchema):
     """JSON Schema with our own words for durations and decimals, and no `null`: absent is absent."""
 
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - the parent's signature
+        return False
+
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
@@ -55,6 +58,11 @@ class _Dialect(GenerateJsonSchema):
         if isinstance(dft, timedelta):
             return format_duration(dft)
         return format_decimal(dft) if isinstance(dft, Decimal) else super().encode_default(dft)
+
+
+def declared(kind: Kind) -> Schema:
+    """What the kind's model says, as JSON Schema with `$defs`."""
+    return kind.model.model_json_schema(by_alias=True, schema_generator=_Dialect)
 
 
 def structural(schema: Mapping[str, Any], *, defaults: bool) -> Schema:
@@ -130,9 +138,8 @@ def _has_defaults(schema: Schema) -> bool:
 
 def _root(kind: Kind) -> Schema:
     """The schema of a whole object. Defaults are for what the user declares; a status says only what was measured."""
-    declared = kind.model.model_json_schema(by_alias=True, schema_generator=_Dialect)
-    whole = structural(declared, defaults=True)["properties"]
-    measured = structural(declared, defaults=False)["properties"]
+    whole = structural(declared(kind), defaults=True)["properties"]
+    measured = structural(declared(kind), defaults=False)["properties"]
     return {
         "description": " ".join((kind.model.__doc__ or "").split()),
         "type": "object",
@@ -140,18 +147,19 @@ def _root(kind: Kind) -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
             "kind": {"type": "string", "description": f"Always {kind.name}."},
-            "metadata": {"type": "object"},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": whole["spec"],
             "status": measured["status"],
         },
     } | rules(_name_rule(kind), *kind.rules)
 
 
-def _name_rule(kind: Kind) -> tuple[str, str]:
+def _name_rule(kind: Kind) -> tuple[str, str, str]:
     return (
         f"self.metadata.name.size() <= {kind.longest_name} && !self.metadata.name.contains('.')",
         f"metadata.name must have at most {kind.longest_name} characters and no dot, for it becomes a label, a part of "
         "other names and of a URL: choose a shorter one",
+        ".metadata.name",
     )
 
 

@@ -43,28 +43,33 @@ class Requirement(Spec):
         )
     )
     key: LabelKey
+    """The key of the label."""
     operator: Operator
+    """How it is compared."""
     values: Annotated[tuple[LabelValue, ...], Field(max_length=32, json_schema_extra=SET)] = ()
+    """With which values."""
 
 
 class LabelSelector(Spec):
     """`metav1.LabelSelector`: all demands must hold; an empty one selects everything."""
 
     match_labels: Labels = Field(default_factory=dict)
+    """Labels that must have these values."""
     match_expressions: Annotated[tuple[Requirement, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """Further demands on labels."""
 
 
 class AgentSelector(LabelSelector):
     """Which agents are meant: all demands must hold; an empty one selects every agent in reach."""
 
     names: Annotated[tuple[Name, ...], Field(max_length=64, json_schema_extra=SET)] = ()
+    """Any of these names."""
     risk_tiers: Annotated[tuple[RiskTier, ...], Field(max_length=3, json_schema_extra=SET)] = ()
+    """Any of these risk tiers."""
 
 
 class ClusterAgentSelector(AgentSelector):
     """Which agents in which namespaces are meant: all demands must hold; an empty one selects every agent."""
 
-    namespaces: Annotated[
-        LabelSelector | None,
-        Field(description="By the namespaces' labels; `kubernetes.io/metadata.name` holds a namespace's name."),
-    ] = None
+    namespaces: LabelSelector | None = None
+    """By the namespaces' labels; `kubernetes.io/metadata.name` holds a namespace's name."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
 from proctor.api.agent import EnvVar, Resources, Word
 from proctor.api.approval import Asking, Options, Question
@@ -29,6 +29,7 @@ from proctor.api.fields import (
     Text,
     ToolName,
     by,
+    form,
     rules,
 )
 from proctor.api.meta import OneOf, Spec
@@ -44,16 +45,22 @@ class AgentAction(Spec):
     """A task for an agent of the same namespace."""
 
     name: Name
+    """The Agent."""
     input: Value = None
-    conversation: Annotated[Text | None, Field(description="Tasks of one conversation stay on one revision.")] = None
+    """What it is given."""
+    conversation: Text | None = None
+    """Tasks of one conversation stay on one revision."""
 
 
 class ToolAction(Spec):
     """One call of a Connector's tool."""
 
     connector: Name
+    """The Connector."""
     tool: ToolName
+    """Its tool."""
     arguments: Values = Field(default_factory=dict)
+    """What it is given."""
 
 
 class Method(StrEnum):
@@ -82,41 +89,54 @@ class Header(Spec):
 
     name: Annotated[
         str,
-        AfterValidator(_no_credential),
         Field(
             pattern=r"^[-A-Za-z0-9]+$",
             min_length=1,
             max_length=64,
             json_schema_extra=rules((f"!(self.lowerAscii() in {list(_CREDENTIALS)})", _HEADER_FAULT)),
         ),
+        AfterValidator(_no_credential),
     ]
+    """Its name."""
     value: Word
+    """Its value."""
 
 
 class HttpAction(Spec):
     """One request to a Connector of type HTTP."""
 
     connector: Name
+    """The Connector."""
     method: Method = Method.GET
-    path: Annotated[str, Field(pattern=r"^/[ -~]*$", max_length=2048, description="Below the Connector's URL.")] = "/"
+    """The method."""
+    path: Annotated[str, Field(pattern="^/[ -~]*$", max_length=2048)] = "/"
+    """Below the Connector's URL."""
     headers: Annotated[tuple[Header, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """Further headers."""
     body: Value = None
+    """Sent as JSON."""
 
 
 class HumanAction(Asking):
     """A question to people; the step's output is the option chosen and what was filled in."""
 
     question: Question
+    """What the people read."""
     options: Options | None = None
-    context: Annotated[Value, Field(description="What the people see beside the question.")] = None
+    """The possible answers. Absent: Approve and Reject."""
+    context: Value = None
+    """What the people see beside the question."""
     answer_schema: Values | None = None
+    """JSON Schema of what they fill in."""
 
 
 class Voter(Spec):
     """An agent with a voice."""
 
     agent: Name
+    """The Agent."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """Its voices, for method Weighted."""
 
 
 class VoteMethod(StrEnum):
@@ -159,36 +179,52 @@ class VoteAction(Spec):
         )
     )
     voters: Annotated[tuple[Voter, ...], Field(min_length=2, max_length=16, json_schema_extra=by("agent"))]
+    """Who votes."""
     input: Value = None
-    answer: Annotated[Expression, Field(description="What is compared; CEL over output.")] = "output"
+    """What each is given."""
+    answer: Expression = "output"
+    """What is compared; CEL over output."""
     method: VoteMethod = VoteMethod.MAJORITY
-    quorum: Annotated[int | None, Field(ge=1, le=16, description="Voices needed. Absent: all.")] = None
+    """How voices become an answer."""
+    quorum: Annotated[int | None, Field(ge=1, le=16)] = None
+    """Voices needed. Absent: all."""
     judge: Name | None = None
+    """The Agent that decides."""
     tie: Tie = Tie.FAIL
+    """What follows when no answer wins."""
 
 
 class ContainerAction(Spec):
     """A program that runs once, as a Job without credentials; its output is what it writes to /dev/termination-log."""
 
     image: Image
+    """The image."""
     command: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Instead of the image's entry point."""
     args: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Instead of the image's arguments."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=by("name"))] = ()
+    """Plain settings."""
     resources: Resources = Resources()
+    """Of its pod."""
 
 
 class WorkflowAction(Spec):
     """A run of another Workflow of the same namespace."""
 
     name: Name
+    """The Workflow."""
     params: Values = Field(default_factory=dict)
+    """What its run is given."""
 
 
 class EventWait(Spec):
     """An event that is awaited."""
 
-    type: Annotated[str, Field(pattern=r"^[!-~]+$", min_length=1, max_length=256, description="CloudEvents type.")]
-    when: Annotated[Expression | None, Field(description="CEL over event, params and steps.")] = None
+    type: Annotated[str, Field(pattern="^[!-~]+$", min_length=1, max_length=256)]
+    """CloudEvents type."""
+    when: Expression | None = None
+    """CEL over event, params and steps."""
 
 
 class WaitAction(OneOf):
@@ -196,8 +232,11 @@ class WaitAction(OneOf):
 
     CHOICES = ("duration", "until", "event")
     duration: Span | None = None
-    until: Annotated[Expression | None, Field(description="CEL that gives a timestamp.")] = None
+    """For so long."""
+    until: Expression | None = None
+    """CEL that gives a timestamp."""
     event: EventWait | None = None
+    """For an event."""
 
 
 class Hop(OneOf):
@@ -205,8 +244,11 @@ class Hop(OneOf):
 
     CHOICES = ("agent", "human", "value")
     agent: AgentAction | None = None
+    """An agent."""
     human: HumanAction | None = None
+    """People."""
     value: Values | None = None
+    """A fixed output."""
 
 
 class Compensation(OneOf):
@@ -214,10 +256,15 @@ class Compensation(OneOf):
 
     CHOICES = ("agent", "tool", "http", "workflow", "human")
     agent: AgentAction | None = None
+    """A task for an agent."""
     tool: ToolAction | None = None
+    """A call of a tool."""
     http: HttpAction | None = None
+    """A request."""
     workflow: WorkflowAction | None = None
+    """A run of a Workflow."""
     human: HumanAction | None = None
+    """A question to people."""
 
 
 class Probe(OneOf):
@@ -225,8 +272,11 @@ class Probe(OneOf):
 
     CHOICES = ("tool", "http")
     tool: ToolAction | None = None
+    """A call of a tool of effect Read."""
     http: HttpAction | None = None
-    applied: Annotated[Expression, Field(description="CEL over output: true, false, or an error for not known.")]
+    """A request that changes nothing."""
+    applied: Expression
+    """CEL over output: true, false, or an error for not known."""
 
 
 class Failure(StrEnum):
@@ -243,42 +293,55 @@ class Backoff(Spec):
     """How long to wait between attempts."""
 
     initial: Span = timedelta(seconds=1)
+    """Before the second attempt."""
     factor: Annotated[
         Number,
         Field(ge=1, le=10),
-        WithJsonSchema({"type": "string", "pattern": r"^([1-9](\.[0-9]+)?|10(\.0+)?)$", "maxLength": 32}),
+        WithJsonSchema(form("decimal", r"^([1-9](\.[0-9]+)?|10(\.0+)?)$", 'must be a decimal from "1" to "10"', 32)),
     ] = Decimal(2)
+    """By how much each wait is longer."""
     max: Span = timedelta(minutes=1)
+    """The longest wait."""
     jitter: Ratio = Decimal("0.1")
+    """The share by which a wait varies."""
 
 
 class Retry(Spec):
     """How often to try again."""
 
     limit: Annotated[int, Field(ge=1, le=20)]
+    """Attempts after the first."""
     after: Annotated[tuple[Failure, ...], Field(min_length=1, max_length=5, json_schema_extra=SET)] = (
         Failure.TIMEOUT,
         Failure.RATE_LIMITED,
         Failure.UNAVAILABLE,
     )
+    """After which failures."""
     backoff: Backoff = Backoff()
+    """How long to wait."""
 
 
 class StepConfidence(OneOf):
     """Where a step's confidence comes from; the source is recorded."""
 
     CHOICES = ("output", "judge", "agreement", "validator")
-    output: Annotated[Expression | None, Field(description="CEL over output that gives a number from 0 to 1.")] = None
-    judge: Annotated[Name | None, Field(description="An agent that judges the output.")] = None
-    agreement: Annotated[int | None, Field(ge=2, le=16, description="Equal answers among this many.")] = None
-    validator: Annotated[Expression | None, Field(description="CEL over output: true is 1, false is 0.")] = None
+    output: Expression | None = None
+    """CEL over output that gives a number from 0 to 1."""
+    judge: Name | None = None
+    """An agent that judges the output."""
+    agreement: Annotated[int | None, Field(ge=2, le=16)] = None
+    """Equal answers among this many."""
+    validator: Expression | None = None
+    """CEL over output: true is 1, false is 0."""
 
 
 class Uncertain(Spec):
     """Who is asked, in this order, while the answer is in doubt."""
 
-    when: Annotated[Expression, Field(description="CEL over output and confidence, such as `confidence < 0.7`.")]
+    when: Expression
+    """CEL over output and confidence, such as `confidence < 0.7`."""
     chain: Annotated[tuple[Hop, ...], Field(min_length=1, max_length=4, json_schema_extra=ATOMIC)]
+    """Who is asked, in this order."""
 
 
 class OnFailure(Spec):
@@ -290,15 +353,13 @@ class OnFailure(Spec):
         )
     )
     fallback: Hop | None = None
-    continue_: Annotated[
-        bool | None, Field(alias="continue", description="Go on as if the step had not been needed.")
-    ] = None
+    """Who or what answers instead."""
+    continue_: Annotated[bool | None, Field(alias="continue")] = None
+    """Go on as if the step had not been needed."""
 
 
 def _join(value: object) -> object:
-    if value in {"All", "Any"} or (
-        isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_NEEDS
-    ):
+    if value in {"All", "Any"} or (isinstance(value, int) and 1 <= value <= _MOST_NEEDS):
         return value
     raise ValueError(_JOIN_FAULT)
 
@@ -306,7 +367,7 @@ def _join(value: object) -> object:
 _MOST_NEEDS: Final = 16
 _JOIN_FAULT: Final = "must be All, Any, or how many of needs, from 1 to 16"
 Join = Annotated[
-    int | str,
+    StrictInt | StrictStr,
     AfterValidator(_join),
     WithJsonSchema(
         {"x-kubernetes-int-or-string": True, "maxLength": 3}
@@ -351,36 +412,49 @@ class BodyStep(OneOf):
         )
     )
     name: Name
+    """Its name in expressions and needs."""
     description: Annotated[str, Field(max_length=1024)] = ""
-    needs: Annotated[
-        tuple[Name, ...] | None,
-        Field(min_length=1, max_length=16, json_schema_extra=SET, description="Steps above this one."),
-    ] = None
-    join: Annotated[Join, Field(description="How many of needs must have succeeded: All, Any, or a number.")] = "All"
-    when: Annotated[Expression | None, Field(description="The step is skipped when this is false.")] = None
+    """What it is for."""
+    needs: Annotated[tuple[Name, ...] | None, Field(min_length=1, max_length=16, json_schema_extra=SET)] = None
+    """Steps above this one."""
+    join: Join = "All"
+    """How many of needs must have succeeded: All, Any, or a number."""
+    when: Expression | None = None
+    """The step is skipped when this is false."""
     timeout: Span | None = None
+    """Of one attempt. A timeout is an unknown outcome, not a failure."""
     agent: AgentAction | None = None
+    """A task for an agent."""
     tool: ToolAction | None = None
+    """A call of a tool."""
     http: HttpAction | None = None
+    """A request."""
     human: HumanAction | None = None
+    """A question to people."""
     vote: VoteAction | None = None
+    """The same task for several agents."""
     container: ContainerAction | None = None
+    """A program that runs once."""
     workflow: WorkflowAction | None = None
+    """A run of another Workflow."""
     wait: WaitAction | None = None
-    effect: Annotated[
-        Effect | None,
-        Field(
-            description="Absent: what the Connector says of a tool, Read for GET and HEAD, Idempotent for an agent, "
-            "else Once."
-        ),
-    ] = None
+    """A wait."""
+    effect: Effect | None = None
+    """Absent: what the Connector says of a tool, Read for GET and HEAD, Idempotent for an agent, else Once."""
     verify: Probe | None = None
+    """How to find out whether an effect of unknown outcome was applied."""
     retry: Retry | None = None
+    """How often to try again."""
     confidence: StepConfidence | None = None
+    """Where its confidence comes from."""
     uncertain: Uncertain | None = None
+    """Who is asked when the answer is in doubt."""
     on_failure: OnFailure | None = None
+    """What follows when it has failed for good."""
     compensate: Compensation | None = None
+    """What undoes it when a later step fails."""
     output_schema: Values | None = None
+    """JSON Schema of its output; another output is `InvalidOutput`."""
 
 
 def in_order(steps: str, owner: str) -> tuple[str, str, str]:
@@ -401,52 +475,69 @@ class LoopAction(Spec):
 
     model_config = ConfigDict(json_schema_extra=rules(in_order("steps", "loop.steps")))
     steps: _Body
-    until: Annotated[Expression, Field(description="CEL over steps and loop (`i`, `last`).")]
+    """What is done each time."""
+    until: Expression
+    """CEL over steps and loop (`i`, `last`)."""
     max: Annotated[int, Field(ge=1, le=100)]
+    """After so many times the step fails."""
 
 
 class ForEachAction(Spec):
     """The same steps for each item of a list; the output is the list of the last step's outputs, or reduce."""
 
     model_config = ConfigDict(json_schema_extra=rules(in_order("steps", "forEach.steps")))
-    items: Annotated[Expression, Field(description="CEL that gives a list; `item` is the variable.")]
+    items: Expression
+    """CEL that gives a list; `item` is the variable."""
     steps: _Body
-    max_items: Annotated[int, Field(ge=1, le=10_000, description="The run fails when there are more.")] = 1000
+    """What is done for each item."""
+    max_items: Annotated[int, Field(ge=1, le=10000)] = 1000
+    """The run fails when there are more."""
     max_parallel: Annotated[int, Field(ge=1, le=1000)] = 10
-    min_success: Annotated[Ratio, Field(description="The share of items that must succeed.")] = Decimal(1)
-    reduce: Annotated[Expression | None, Field(description="CEL over outputs.")] = None
+    """Items at the same time."""
+    min_success: Ratio = Decimal(1)
+    """The share of items that must succeed."""
+    reduce: Expression | None = None
+    """CEL over outputs."""
 
 
 class Case(Spec):
     """One way to go on."""
 
     name: Name
+    """The output when the case is the first that is true."""
     when: Expression
+    """CEL over params and steps."""
 
 
 class SwitchAction(Spec):
     """A decision; its output is the name of the first case that is true. Later steps ask for it in `when`."""
 
     cases: Annotated[tuple[Case, ...], Field(min_length=1, max_length=16, json_schema_extra=by("name"))]
-    otherwise: Annotated[Name | None, Field(description="The output when no case is true. Absent: the step fails.")] = (
-        None
-    )
+    """Asked in this order."""
+    otherwise: Name | None = None
+    """The output when no case is true. Absent: the step fails."""
 
 
 class Worker(Spec):
     """An agent to which a supervisor may hand work."""
 
     agent: Name
+    """The Agent."""
     description: Annotated[str, Field(max_length=1024)] = ""
+    """What it is good at, for the supervisor to read."""
 
 
 class SupervisorAction(Spec):
     """An agent that hands work to others, turn by turn; each turn is a step of its own, durable and checked."""
 
     agent: Name
+    """The Agent that hands out work."""
     workers: Annotated[tuple[Worker, ...], Field(min_length=1, max_length=32, json_schema_extra=by("agent"))]
+    """Those to whom it may hand work."""
     input: Value = None
+    """What it is given."""
     max_turns: Annotated[int, Field(ge=1, le=100)]
+    """After so many turns the step fails."""
 
 
 class Step(BodyStep):
@@ -454,6 +545,10 @@ class Step(BodyStep):
 
     CHOICES = (*BodyStep.CHOICES, "loop", "for_each", "switch", "supervisor")
     loop: LoopAction | None = None
+    """Steps again and again."""
     for_each: ForEachAction | None = None
+    """Steps for each item of a list."""
     switch: SwitchAction | None = None
+    """A decision."""
     supervisor: SupervisorAction | None = None
+    """An agent that hands work to others."""

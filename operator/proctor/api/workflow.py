@@ -19,6 +19,7 @@ class Params(Spec):
     """What a run is given."""
 
     schema_: Annotated[dict[str, Any], Field(alias="schema", json_schema_extra=OPEN)]
+    """JSON Schema of the parameters."""
 
 
 class SpendingLimit(Spec):
@@ -28,16 +29,22 @@ class SpendingLimit(Spec):
         json_schema_extra=rules(("has(self.cost) || has(self.tokens)", "at least one of cost and tokens must be set"))
     )
     cost: Number | None = None
+    """In the installation's currency."""
     tokens: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
+    """In and out."""
 
 
 class WorkflowLimits(Spec):
     """What one run may take at most."""
 
     deadline: Span = timedelta(days=1)
-    parallelism: Annotated[int, Field(ge=1, le=1000, description="Steps at the same time.")] = 10
-    max_steps: Annotated[int, Field(ge=1, le=10_000, description="Steps in all, with items and turns.")] = 1000
+    """From start to end; approvals count."""
+    parallelism: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Steps at the same time."""
+    max_steps: Annotated[int, Field(ge=1, le=10000)] = 1000
+    """Steps in all, with items and turns."""
     budget: SpendingLimit | None = None
+    """What it may spend."""
 
 
 class ConcurrencyPolicy(StrEnum):
@@ -52,9 +59,12 @@ class ConcurrencyPolicy(StrEnum):
 class Concurrency(Spec):
     """How many runs there may be at the same time, for each value of the key."""
 
-    key: Annotated[Text | None, Field(description="Such as `$(params.customer)`. Absent: one key for all.")] = None
+    key: Text | None = None
+    """Such as `$(params.customer)`. Absent: one key for all."""
     policy: ConcurrencyPolicy = ConcurrencyPolicy.QUEUE
+    """What becomes of one too many."""
     max: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Runs at the same time."""
 
 
 class DedupePolicy(StrEnum):
@@ -67,9 +77,12 @@ class DedupePolicy(StrEnum):
 class Dedupe(Spec):
     """Which starts are the same."""
 
-    key: Annotated[Text, Field(description="Such as `$(params.order)`.")]
+    key: Text
+    """Such as `$(params.order)`."""
     window: Span = timedelta(days=1)
+    """How long a start is remembered."""
     policy: DedupePolicy = DedupePolicy.RETURN_EXISTING
+    """What becomes of a repeated start."""
 
 
 class Dst(StrEnum):
@@ -101,26 +114,37 @@ class CronTrigger(Spec):
         )
     )
     schedule: CronSchedule
+    """Five cron fields, or @hourly, @daily, @weekly, @monthly, @yearly."""
     time_zone: TimeZone = "Etc/UTC"
+    """Of the schedule."""
     dst: Dst = Dst.RUN_ONCE
+    """What becomes of a time that happens twice or not at all."""
     catch_up: CatchUp = CatchUp.LATEST
-    max_catch_up: Annotated[int | None, Field(ge=1, le=100, description="The latest ones. Absent: 10.")] = None
-    starting_deadline: Annotated[Span | None, Field(description="A time missed for longer is not made up for.")] = None
-    jitter: Annotated[Span | None, Field(description="Runs start up to this much later, always by the same.")] = None
+    """Which missed times are made up for."""
+    max_catch_up: Annotated[int | None, Field(ge=1, le=100)] = None
+    """The latest ones. Absent: 10."""
+    starting_deadline: Span | None = None
+    """A time missed for longer is not made up for."""
+    jitter: Span | None = None
+    """Runs start up to this much later, always by the same."""
 
 
 class EventTrigger(Spec):
     """When an event arrives."""
 
-    type: Annotated[str, Field(pattern=r"^[!-~]+$", min_length=1, max_length=256, description="CloudEvents type.")]
-    source: Annotated[str | None, Field(max_length=1024, description="CloudEvents source. Absent: any.")] = None
-    when: Annotated[Expression | None, Field(description="CEL over event.")] = None
+    type: Annotated[str, Field(pattern="^[!-~]+$", min_length=1, max_length=256)]
+    """CloudEvents type."""
+    source: Annotated[str | None, Field(max_length=1024)] = None
+    """CloudEvents source. Absent: any."""
+    when: Expression | None = None
+    """CEL over event."""
 
 
 class A2ATrigger(Spec):
     """When another agent asks for a skill by A2A."""
 
     skill: Name
+    """The skill's name."""
 
 
 class Trigger(OneOf):
@@ -128,24 +152,33 @@ class Trigger(OneOf):
 
     CHOICES = ("cron", "event", "a2a")
     name: Name
+    """Its name in the run's spec."""
     cron: CronTrigger | None = None
+    """A schedule."""
     event: EventTrigger | None = None
+    """An event."""
     a2a: Annotated[A2ATrigger | None, Field(alias="a2a")] = None  # the generator would call it a2A
-    params: Annotated[Values, Field(description="With expressions over trigger.")] = Field(default_factory=dict)
+    """A request by A2A."""
+    params: Values = Field(default_factory=dict)
+    """With expressions over trigger."""
 
 
 class TimeToLive(Spec):
     """How long finished runs are kept."""
 
     succeeded: Span = timedelta(days=7)
+    """Of runs that succeeded."""
     failed: Span = timedelta(days=30)
+    """Of all others."""
 
 
 class Retention(Spec):
     """What is kept of finished runs."""
 
     ttl: TimeToLive = TimeToLive()
-    archive: Annotated[bool, Field(description="Keep a run in the gateway's store when its object is deleted.")] = False
+    """How long finished runs are kept."""
+    archive: bool = False
+    """Keep a run in the gateway's store when its object is deleted."""
 
 
 class WorkflowSpec(Spec):
@@ -163,27 +196,33 @@ class WorkflowSpec(Spec):
         )
     )
     owner: Owner
+    """Who answers for the workflow."""
     description: Annotated[str, Field(max_length=4096)] = ""
+    """What it is for."""
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z]([-+._0-9A-Za-z]*[0-9A-Za-z])?$", min_length=1, max_length=63)]
-    suspend: Annotated[bool, Field(description="No run is started; those that run go on.")] = False
+    """The version of the definition, in words of your own."""
+    suspend: bool = False
+    """No run is started; those that run go on."""
     params: Params | None = None
+    """What a run is given."""
     outputs: Annotated[dict[str, Text], Field(max_length=32)] = Field(default_factory=dict)
+    """What a run gives back: names and expressions."""
     limits: WorkflowLimits = WorkflowLimits()
+    """What one run may take at most."""
     concurrency: Concurrency | None = None
+    """How many runs there may be at the same time."""
     dedupe: Dedupe | None = None
-    access: Annotated[Access, Field(description="Who may start runs by HTTP and A2A.")] = Access()
+    """Which starts are the same."""
+    access: Access = Access()
+    """Who may start runs by HTTP and A2A."""
     triggers: Annotated[tuple[Trigger, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """What starts runs."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=128, json_schema_extra=by("name"))]
-    finally_: Annotated[
-        tuple[BodyStep, ...],
-        Field(
-            alias="finally",
-            max_length=16,
-            json_schema_extra=by("name"),
-            description="Steps that run in the end, whatever became of the others.",
-        ),
-    ] = ()
+    """What is done."""
+    finally_: Annotated[tuple[BodyStep, ...], Field(alias="finally", max_length=16, json_schema_extra=by("name"))] = ()
+    """Steps that run in the end, whatever became of the others."""
     retention: Retention = Retention()
+    """What is kept of finished runs."""
 
 
 class NextRun(Report):
@@ -204,11 +243,16 @@ class LastRun(Report):
 class WorkflowStatus(Status):
     """What runs, what ran, and what will."""
 
-    digest: Annotated[str | None, Field(description="Of the definition that new runs get.")] = None
+    digest: str | None = None
+    """Of the definition that new runs get."""
     active: int | None = None
+    """Runs that have begun and not ended."""
     queued: int | None = None
+    """Runs that wait to begin."""
     last_run: LastRun | None = None
+    """How the latest run stands."""
     next_runs: Annotated[tuple[NextRun, ...], Field(max_length=16, json_schema_extra=by("trigger"))] = ()
+    """When the triggers start runs."""
 
 
 class Workflow(Object):
