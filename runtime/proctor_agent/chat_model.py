@@ -42,7 +42,8 @@ class _GatewayModel(OpenAIChatModel):
 
         The library would draw a random one, and the next request of a repeated attempt would differ by it.
         """
-        for choice in response.choices:
+        for choice in response.choices or ():
             for index, call in enumerate(choice.message.tool_calls or ()):
-                call.id = call.id or f"call_{response.id or 'unnamed'}_{index}"
+                # Parsed without validation, so that the field may be missing altogether.
+                call.id = getattr(call, "id", None) or f"call_{response.id}_{index}"
         return super()._validate_completion(response)

@@ -25,8 +25,12 @@ def explain(error: BaseException) -> TaskFailure:  # noqa: PLR0911 - a table, re
             return from_gateway({"error": error.body}) or _by_status(error.status_code)
         case exceptions.ModelTimeoutError():
             return TaskFailure("Timeout", "the model did not answer in time")
+        case exceptions.ModelConnectionError():
+            # The one at the other end is the gateway, not the model: the attempt is to be repeated, with what the
+            # gateway has recorded of it, and no other model is to be tried.
+            return TaskFailure("Interrupted", "the gateway broke off a call of the model")
         case exceptions.ModelAPIError():
-            return TaskFailure("ModelUnavailable", "the connection to the model broke, or its answer was unreadable")
+            return TaskFailure("ModelUnavailable", "the model's answer was unreadable")
         case exceptions.ContentFilterError():
             return TaskFailure("Refused", "the model refused, or a content filter stopped it")
         case exceptions.UnexpectedModelBehavior():

@@ -25,7 +25,8 @@ from langchain.agents.structured_output import ToolStrategy
 from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_openai import ChatOpenAI
-from openai import APIStatusError, RateLimitError
+from mcp import McpError
+from openai import APIConnectionError, APIStatusError, RateLimitError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -79,8 +80,9 @@ async def run(task: dict[str, Any], token: str, headers: dict[str, str]) -> Any:
             response_format=ToolStrategy(SCHEMA | {"title": "final_result"}) if SCHEMA else None,
             middleware=[ModelCallLimitMiddleware(run_limit=LIMITS["maxSteps"], exit_behavior="error")],
         )
-        # The count of graph steps is not the count of model calls; the middleware counts those.
-        settings = {"recursion_limit": 10 * LIMITS["maxSteps"]}
+        # Graph steps are not model calls, which the middleware counts. Tools run one after the other, so that effects
+        # happen in the order asked for, each time.
+        settings = {"recursion_limit": 10 * LIMITS["maxSteps"], "max_concurrency": 1}
         state = await agent.ainvoke({"messages": [("user", prompt_of(task["input"]))]}, settings)
     except Exception as exc:
         raise refusals[0] if refusals else explained(exc) from exc
@@ -142,6 +144,12 @@ def explained(error: BaseException) -> Failed:  # noqa: PLR0911 - a table, read 
             return explained(error.exceptions[0])
         case ModelCallLimitExceededError():
             return Failed("LimitExceeded", "the model was asked as often as is allowed")
+        case McpError() if (known := reason_in(error.error.data)) is not None:
+            return known
+        case APIConnectionError():
+            return Failed("Interrupted", "the gateway broke off a call of the model")
+        case httpx.TransportError():
+            return Failed("Interrupted", "the gateway broke off a call of a tool")
         case APIStatusError() if (known := told_by_gateway(error.response.text)) is not None:
             return known
         case RateLimitError():
@@ -153,16 +161,22 @@ def explained(error: BaseException) -> Failed:  # noqa: PLR0911 - a table, read 
 
 
 def told_by_gateway(body: str) -> Failed | None:
-    """The reason in a gateway's error: problem+json, or OpenAI's `{"error": {"code": ...}}`."""
+    """The reason in the body of a gateway's error: of JSON-RPC, of OpenAI's form, or a problem."""
     try:
         document = json.loads(body)
-        error = document.get("error", document)
-        reason = error.get("reason") or error.get("code") or error["type"].rpartition("/")[2]
-    except (ValueError, AttributeError, KeyError):
+    except ValueError:
         return None
-    if not isinstance(reason, str) or not re.fullmatch("[A-Z][A-Za-z]+", reason):
+    error = document.get("error", document) if isinstance(document, dict) else None
+    return reason_in(error.get("data")) or reason_in(error) if isinstance(error, dict) else None
+
+
+def reason_in(said: Any) -> Failed | None:
+    """The reason under `reason`, `code` or `type`, if there is one of the gateway's there: they are CamelCase."""
+    if not isinstance(said, dict):
         return None
-    return Failed(reason, str(error.get("detail") or error.get("message") or reason))
+    found = (said.get("reason"), said.get("code"), str(said.get("type", "")).rpartition("/problems/")[2])
+    reason = next((word for word in found if isinstance(word, str) and re.fullmatch("[A-Z][A-Za-z]+", word)), None)
+    return Failed(reason, str(said.get("detail") or said.get("message") or reason)) if reason else None
 
 
 async def in_time(task: dict[str, Any], work: Coroutine[Any, Any, Any]) -> Any:

@@ -15,7 +15,7 @@ FAILURES = {
     "rejected": ("AgentError", 500),
     "gateway refuses": ("PolicyDenied", 403),
     "malformed body": ("ModelUnavailable", 502),
-    "cut off": ("ModelUnavailable", 502),
+    "cut off": ("Interrupted", 503),
     "refusal": ("Refused", 422),
     "content filter": ("Refused", 422),
     "too long": ("InvalidOutput", 422),

@@ -94,19 +94,33 @@ async def test_the_same_call_twice_keeps_its_order(gateway: ActingGateway) -> No
     assert asyncio.get_running_loop().time() - began >= 0.6
 
 
-UNREACHABLE = {
-    "for its tools": (CONFIG["tools"], "Interrupted"),
-    "for its model": ([], "ModelUnavailable"),
+async def test_calls_without_an_id_get_the_same_one_each_time(gateway: ActingGateway) -> None:
+    """An endpoint that gives tool calls no ids does not make a repeated attempt differ."""
+    bodies = []
+    for token in ("one", "two"):
+        turns: list[Turn] = [
+            CallTool([("crm__get_customer", {"customer_id": "C-1"})], with_ids=False),
+            Answer({"decision": "approve", "confidence": 1}),
+        ]
+        with gateway.acting(Scenario(turns, token=token)) as scenario:
+            await a_loop(url_of(gateway)).run(an_assignment(scenario))
+        bodies.append([call.body for call in scenario.model_calls])
+    assert bodies[0] == bodies[1]
+
+
+UNREACHABLE: dict[str, Any] = {
+    "for its tools": CONFIG["tools"],
+    "for its model": [],
 }
 
 
 @pytest.mark.parametrize("case", UNREACHABLE)
 async def test_a_gateway_out_of_reach_fails_the_task(case: str) -> None:
-    """When the gateway cannot be reached the attempt ends with a reason that lets it be tried again."""
-    tools, reason = UNREACHABLE[case]
+    """When the gateway cannot be reached the attempt ends with the reason that lets it be repeated."""
+    tools = UNREACHABLE[case]
     with pytest.raises(TaskFailure) as failure:
         await a_loop("http://127.0.0.1:1", tools=tools).run(an_assignment(Scenario([])))
-    assert failure.value.reason == reason
+    assert failure.value.reason == "Interrupted"
 
 
 async def test_a_deadline_that_has_passed_is_a_timeout(gateway: ActingGateway) -> None:

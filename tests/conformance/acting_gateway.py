@@ -9,7 +9,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.conformance.scenario import Answer, CallTool, Hang, ModelCall, Refuse, Scenario, ToolCall
+from tests.conformance.scenario import Answer, CallTool, Drop, Hang, ModelCall, Refuse, Scenario, ToolCall
 
 CUSTOMER = {"customer_id": "C-1042", "name": "Greta Jensen"}
 
@@ -38,7 +38,7 @@ class ActingGateway:
             "crm": _mcp_app(_make_crm(self._scenario_of)),
             "payments": _mcp_app(_make_payments(self._scenario_of)),
         }
-        config = uvicorn.Config(self, host=host, port=port, log_level="error", access_log=False)
+        config = uvicorn.Config(self, host=host, port=port, log_level="critical", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
@@ -86,11 +86,10 @@ class ActingGateway:
             response = await _complete(scenario, Request(scope, receive))
             await response(scope, receive, send)
         elif path.startswith("/mcp/") and path.removeprefix("/mcp/") in self._connectors:
-            if scenario.tool_refusal is not None:
-                refusal = scenario.tool_refusal
-                await JSONResponse(refusal.body, refusal.status)(scope, receive, send)
-                return
-            await self._connectors[path.removeprefix("/mcp/")]({**scope, "path": "/mcp"}, receive, send)
+            body = await Request(scope, receive).body()
+            refusal = _refusal(scenario, body)
+            app = refusal or self._connectors[path.removeprefix("/mcp/")]
+            await app({**scope, "path": "/mcp"}, _again(body, receive), send)
         else:
             await _problem(404, "NotFound", path)(scope, receive, send)
 
@@ -116,6 +115,32 @@ class ActingGateway:
         for lifespan in started:
             await lifespan.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _refusal(scenario: Scenario, body: bytes) -> Response | None:
+    """The answer to a tools/call that the scenario has refused; None for anything else."""
+    request = json.loads(body) if body else {}
+    if scenario.tool_refusal is None or request.get("method") != "tools/call":
+        return None
+    said = dict(scenario.tool_refusal.body)
+    media_type = "application/problem+json"
+    if "jsonrpc" in said:
+        said["id"], media_type = request["id"], "application/json"
+    return JSONResponse(said, scenario.tool_refusal.status, media_type=media_type)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that tells the body that was already read, once."""
+    told = False
+
+    async def tell() -> MutableMapping[str, Any]:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return tell
 
 
 class _Lifespan:
@@ -155,8 +180,17 @@ async def _complete(scenario: Scenario, request: Request) -> Response:
             scenario.dropped_calls += await _gone_within(request, seconds)
             scenario.open_calls -= 1
             return _problem(504, "Timeout", "the model hangs")
+        case Drop():
+            return _Dropped()
         case _:
             return _completion(call, _message(turn, call, number))
+
+
+class _Dropped(Response):
+    """An answer whose connection is closed before it came."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
 
 
 async def _gone_within(request: Request, seconds: float) -> bool:
@@ -170,8 +204,12 @@ async def _gone_within(request: Request, seconds: float) -> bool:
 
 def _message(turn: CallTool | Answer, call: ModelCall, number: int) -> dict[str, Any]:
     match turn:
-        case CallTool(calls):
-            return _calls([(name, arguments) for name, arguments in calls], number)
+        case CallTool(calls, with_ids):
+            message = _calls([(name, arguments) for name, arguments in calls], number)
+            if not with_ids:
+                for tool_call in message["tool_calls"]:
+                    del tool_call["id"]
+            return message
         case Answer(str() as text):
             return {"role": "assistant", "content": text}
         case Answer(value):

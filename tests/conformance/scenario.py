@@ -14,6 +14,7 @@ class CallTool:
     """The model calls tools, each (`<connector>__<tool>`, arguments)."""
 
     calls: Sequence[tuple[str, Mapping[str, Any]]]
+    with_ids: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,12 @@ class Hang:
     seconds: float = 30
 
 
-Turn = CallTool | Answer | Refuse | Hang
+@dataclass(frozen=True)
+class Drop:
+    """The gateway closes the connection instead of answering."""
+
+
+Turn = CallTool | Answer | Refuse | Hang | Drop
 
 
 @dataclass(frozen=True)

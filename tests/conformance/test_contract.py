@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -14,7 +15,7 @@ from jsonschema import validate
 
 from tests.conformance.acting_gateway import CUSTOMER, ActingGateway
 from tests.conformance.agent_process import MAX_STEPS, SCHEMA, Agent, started
-from tests.conformance.scenario import Answer, CallTool, Hang, Refuse, Scenario
+from tests.conformance.scenario import Answer, CallTool, Drop, Hang, Refuse, Scenario
 
 LOOK_UP = CallTool([("crm__get_customer", {"customer_id": "C-1042"})])
 PAY = CallTool([("payments__refund", {"order_id": "O-1", "amount": 50.0})])
@@ -114,23 +115,16 @@ async def test_a_model_that_never_gets_the_form_right_fails(agent: Agent, acting
     assert len(scenario.model_calls) <= MAX_STEPS
 
 
+EXHAUSTED = {"reason": "BudgetExhausted", "detail": "no budget is left"}
+RPC_REFUSAL = {"jsonrpc": "2.0", "error": {"code": -32003, "message": "no budget is left", "data": EXHAUSTED}}
+PROBLEM = {"type": "https://proctor.dev/problems/BudgetExhausted", "title": "Budget exhausted", "status": 429}
 REFUSALS: dict[str, Scenario] = {
     "the model call, in OpenAI's form": Scenario(
         [Refuse(429, {"error": {"code": "BudgetExhausted", "message": "no budget is left", "type": "proctor"}})]
     ),
-    "the tool call, as a problem": Scenario(
-        [LOOK_UP, APPROVE],
-        tool_refusal=Refuse(
-            429,
-            {
-                "type": "https://proctor.dev/problems/BudgetExhausted",
-                "title": "Budget exhausted",
-                "status": 429,
-                "detail": "no budget is left",
-                "reason": "BudgetExhausted",
-            },
-        ),
-    ),
+    "the tool call, in JSON-RPC": Scenario([LOOK_UP, APPROVE], tool_refusal=Refuse(200, RPC_REFUSAL)),
+    "the tool call, in JSON-RPC with a status": Scenario([LOOK_UP, APPROVE], tool_refusal=Refuse(429, RPC_REFUSAL)),
+    "the tool call, as a problem": Scenario([LOOK_UP, APPROVE], tool_refusal=Refuse(429, PROBLEM | EXHAUSTED)),
 }
 
 
@@ -138,10 +132,17 @@ REFUSALS: dict[str, Scenario] = {
 async def test_a_refusal_of_the_gateway_is_passed_on(agent: Agent, acting_gateway: ActingGateway, refused: str) -> None:
     """What the gateway gives as the reason is the reason of the failed task."""
     template = REFUSALS[refused]
-    scenario = Scenario(template.turns, tool_refusal=template.tool_refusal)
+    scenario = replace(template, token=refused, model_calls=[], tool_calls=[])
     with acting_gateway.acting(scenario):
         response = await agent.invoke(scenario.token)
     assert reason_of(response) == "BudgetExhausted"
+
+
+async def test_a_connection_that_breaks_off_is_an_interruption(agent: Agent, acting_gateway: ActingGateway) -> None:
+    """When the gateway goes away in the middle of a call the reason is Interrupted: the attempt can be repeated."""
+    with acting_gateway.acting(Scenario([LOOK_UP, Drop()])) as scenario:
+        response = await agent.invoke(scenario.token)
+    assert reason_of(response) == "Interrupted"
 
 
 async def test_an_endless_loop_of_tools_is_ended(agent: Agent, acting_gateway: ActingGateway) -> None:
@@ -186,13 +187,22 @@ async def test_tasks_at_once_keep_their_tokens(agent: Agent, acting_gateway: Act
         assert all(f"task number {index}." in call.body.decode() for call in scenario.model_calls)
 
 
-async def test_a_repeated_attempt_sends_the_same_bytes(agent: Agent, acting_gateway: ActingGateway) -> None:
+REPEATED: dict[str, Scenario] = {
+    "calls one after the other": Scenario([LOOK_UP, PAY, APPROVE]),
+    "calls at once": Scenario([CallTool([*LOOK_UP.calls, *LOOK_UP.calls, *PAY.calls]), APPROVE], tool_seconds=0.05),
+    "a tool that fails": Scenario([LOOK_UP, PAY, APPROVE], tool_error="not now"),
+    "an answer of the wrong form": Scenario([Answer({"decision": "maybe"}), APPROVE]),
+}
+
+
+@pytest.mark.parametrize("case", REPEATED)
+async def test_a_repeated_attempt_sends_the_same_bytes(agent: Agent, acting_gateway: ActingGateway, case: str) -> None:
     """The same input and the same answers lead to byte-identical model requests and the same tool calls."""
-    runs = [Scenario([LOOK_UP, PAY, APPROVE]) for _ in range(3)]
+    template = REPEATED[case]
+    runs = [replace(template, token=f"{case}-{n}", model_calls=[], tool_calls=[]) for n in range(3)]
     for attempt, scenario in enumerate(runs, start=1):
         with acting_gateway.acting(scenario):
-            response = await agent.invoke(scenario.token, {"b": 1, "a": [2, 3]}, attempt=attempt)
-        assert response.status_code == 200
+            await agent.invoke(scenario.token, {"b": 1, "a": [2, 3]}, attempt=attempt)
     first, *others = [([call.body for call in run.model_calls], run.tool_calls) for run in runs]
     assert all(other == first for other in others)
 
