@@ -12,6 +12,7 @@ import kubernetes
 import pytest
 
 from proctor.api import kinds, names
+from proctor.api.schema import definition
 from proctor_cluster.cluster import Cluster
 from tests.api import manifests
 from tests.e2e.faults import FAULTS, Fault
@@ -300,6 +301,51 @@ def test_status_is_no_part_of_what_is_declared(api: Api) -> None:
     """Whoever may write an Agent's spec cannot claim that it is ready."""
     manifest = manifests.load("agent-minimal")
     assert "status" not in api.create(manifest | {"status": {"readyReplicas": 7}})
+
+
+def filled(schema: dict[str, Any]) -> Any:
+    """A value that sets every field of a schema."""
+    if "properties" in schema:
+        return {name: filled(each) for name, each in schema["properties"].items()}
+    if "additionalProperties" in schema:
+        return {"a": filled(schema["additionalProperties"])}
+    if "items" in schema:
+        return [filled(schema["items"])]
+    if schema.get("type") == "string":
+        special = "0.5" if "x-kubernetes-validations" in schema else "Seen"
+        return (
+            schema["enum"][0]
+            if "enum" in schema
+            else {"date-time": "2026-11-22T18:00:00Z"}.get(schema.get("format", ""), special)
+        )
+    return {"integer": 1, "boolean": True, "object": {"any": 1}}.get(schema.get("type", ""), [1])
+
+
+@pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: kind.name)
+def test_all_that_is_reported_is_stored(api: Api, kind: kinds.Kind) -> None:
+    """No field of a status is dropped by the API server, nor by the model that reads it."""
+    manifest = manifests.load(f"{kind.singular}-minimal")
+    manifest["metadata"]["name"] = api.namespace
+    version = definition(kind)["spec"]["versions"][0]
+    status = filled(version["schema"]["openAPIV3Schema"]["properties"]["status"])
+    if kind is kinds.APPROVAL:
+        status |= {"decision": "Approve", "votes": [status["votes"][0] | {"decision": "Approve", "digest": DIGEST}]}
+    api.create(manifest)
+    try:
+        api.kubectl(
+            "patch",
+            kind.plural,
+            api.namespace,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            json.dumps({"status": status}),
+        )
+        stored = json.loads(api.kubectl("get", kind.plural, api.namespace, "-o", "json"))
+        assert stored["status"] == status
+        assert kind.model.parse(stored).status.dump() == status
+    finally:
+        api.kubectl("delete", kind.plural, api.namespace, "--wait=false")
 
 
 def test_conditions_of_two_writers_stand_side_by_side(api: Api) -> None:
