@@ -16,7 +16,7 @@ from proctor_cluster.errors import ClusterError
 from proctor_cluster.progress import progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from proctor_cluster.cluster import Cluster
     from proctor_cluster.settings import Settings
@@ -77,9 +77,8 @@ def _engine(settings: Settings) -> Engine:
 
 
 def _build_one(engine: Engine, image: Image) -> str:
-    libraries = _hash([engine.base_hash(), _requirements(), *_digests(ROOT / name for name in _LIBRARY_FILES)])
-    code = _hash([libraries, *_digests(ROOT / name for name in image.code)])
-    reference = f"localhost/{image.name}:{code}"
+    libraries = libraries_hash(ROOT, engine.base_hash())
+    reference = f"localhost/{image.name}:{code_hash(ROOT, image, libraries)}"
     started = time.monotonic()
     if engine.has(reference):
         what = "unchanged"
@@ -122,17 +121,24 @@ def _push(settings: Settings, engine: Engine, reference: str) -> str:
     return destination
 
 
-def _requirements() -> str:
+def libraries_hash(root: Path, base: str) -> str:
+    """Changes with all that the libraries of the images are made of; ``base`` says which base images."""
     # Of pyproject.toml only what names the libraries: a changed lint rule must not rebuild them.
-    return repr(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"])
+    requirements = repr(tomllib.loads((root / "pyproject.toml").read_text())["project"])
+    return _hash([base, requirements, *_digests(root, _LIBRARY_FILES)])
 
 
-def _digests(paths: Iterator[Path]) -> Iterator[str]:
-    for path in paths:
+def code_hash(root: Path, image: Image, libraries: str) -> str:
+    """Changes with all that one image is made of."""
+    return _hash([libraries, *_digests(root, image.code)])
+
+
+def _digests(root: Path, names: Sequence[str]) -> Iterator[str]:
+    for path in (root / name for name in names):
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and "__pycache__" not in file.parts:
-                yield f"{file.relative_to(ROOT)} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+                yield f"{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
 def _hash(parts: list[str]) -> str:

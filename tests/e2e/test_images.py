@@ -21,7 +21,7 @@ print(json.dumps({
 
 CONTENTS = {
     "proctor-control": (["proctor", "proctor_gateway", "kopf", "sqlalchemy"], ["proctor-gateway", "proctor-operator"]),
-    "proctor-agent": (["proctor_agent", "pydantic_ai"], ["proctor-agent"]),
+    "proctor-agent": (["proctor_agent", "pydantic_ai"], ["proctor-agent", "proctor-agent-probe"]),
     "proctor-demo": (["proctor_demo"], ["proctor-demo"]),
 }
 
@@ -33,10 +33,3 @@ def test_an_image_holds_one_program_and_no_tools(bare_cluster, images, namespace
     pods.run(bare_cluster, namespace, "look", images[image], LOOK)
     seen = json.loads(pods.finish(bare_cluster, namespace, "look"))
     assert seen == {"modules": modules, "programs": programs, "tools": [], "uid": 65532}
-
-
-def test_an_unchanged_tree_builds_nothing(settings, images):
-    """The tag is a hash of what goes in: the same tree has the same images, without a build."""
-    from proctor_cluster import images as image_builds
-
-    assert image_builds.build(settings) == images

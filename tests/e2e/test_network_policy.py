@@ -48,7 +48,7 @@ except OSError as refused:
 
 
 def _becomes(
-    cluster: Cluster, namespace: str, client: str, address: str, *, reached: bool, seconds: float = 10
+    cluster: Cluster, namespace: str, client: str, address: str, *, reached: bool, seconds: float = 30
 ) -> None:
     deadline = time.monotonic() + seconds
     while _reaches(cluster, namespace, client, address) != reached:
