@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from proctor.api import digest, names
 from proctor.api.meta import ConditionStatus
 from proctor.delivery import machine
-from proctor.delivery.machine import Decision, Evidence, Rollout, Wanted
+from proctor.delivery.machine import Decision, Evidence, Failed, Rollout, Wanted
 from proctor.plan import children, drift, evidence, findings, revision, status
 from proctor.plan.findings import Obstacle
 from proctor.plan.revision import Revision
@@ -34,6 +34,7 @@ def plan_agent(world: World, now: datetime) -> Plan:
         events=_events(world, decision, report),
         deletions=_deletions(world, decision.rollout, known),
         wake_at=_wake_at(world, decision, now),
+        rests_on=_evidence_of_refusal(world, before, decision.rollout),
     )
 
 
@@ -97,6 +98,14 @@ def _deletions(world: World, rollout: Rollout, known: dict[str, Revision]) -> tu
     return tuple(
         deletion_of(each) for each in (*idle, *_forgotten(world, live)) if not each["metadata"].get("deletionTimestamp")
     )
+
+
+def _evidence_of_refusal(world: World, before: Rollout | None, rollout: Rollout) -> tuple[Manifest, ...]:
+    """What shows that a revision just refused did not get ready: a watch that lost an event must not refuse it."""
+    if not isinstance(rollout, Failed) or rollout == before:
+        return ()
+    deployment = world.child("Deployment", names.of_revision(world.agent.metadata.name, rollout.blocked))
+    return (deployment,) if deployment else ()
 
 
 def _forgotten(world: World, live: set[str]) -> list[Manifest]:

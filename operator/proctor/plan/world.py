@@ -108,6 +108,8 @@ class Plan:
     events: tuple[Event, ...] = ()
     deletions: tuple[Deletion, ...] = field(default=())
     """Last: if we crash before them, whatever serves still serves."""
+    rests_on: tuple[Manifest, ...] = ()
+    """Objects as seen, on which a decision rests that is not taken back: if one is not so any more, do nothing."""
 
     @property
     def is_noop(self) -> bool:

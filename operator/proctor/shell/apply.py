@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from proctor.plan.world import Deletion, Manifest, Plan
 from proctor.shell.cache import Key, key_of
-from proctor.shell.errors import Blocked
+from proctor.shell.errors import Blocked, Retry
 from proctor.shell.ports import Ports
 
 
 async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
     """Carries the Plan out for the object that it is about. Raises Retry or Blocked at the first write that fails."""
+    for each in plan.rests_on:
+        await _confirm(each, ports)
     for manifest in plan.applies:
         await _apply(manifest, ports)
+    current = about
     if plan.status is not None:
-        await _report(plan.status, about, ports)
+        current = await _report(plan.status, about, ports)
     for event in plan.events:
         await ports.kube.tell(about, event, ports.clock.now())
+    if plan.deletions and about:
+        await _confirm(current, ports)
     for deletion in plan.deletions:
         await _delete(deletion, ports)
 
@@ -40,13 +45,32 @@ def _owners(manifest: Manifest) -> set[str]:
     return {each["uid"] for each in manifest["metadata"].get("ownerReferences", ())}
 
 
-async def _report(status: Manifest, about: Manifest, ports: Ports) -> None:
+async def _report(status: Manifest, about: Manifest, ports: Ports) -> Manifest:
     metadata = about["metadata"]
     identity = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
     # The resource version makes it a compare-and-swap: a status is never written onto a spec it was not computed from,
     # and a deposed leader's late write is refused.
     body = {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": identity, "status": status}
-    ports.cache.put(await ports.kube.apply_status(body))
+    reported = await ports.kube.apply_status(body)
+    ports.cache.put(reported)
+    return reported
+
+
+async def _confirm(about: Manifest, ports: Ports) -> None:
+    """Raises Retry unless the object is still the version on which the plan was decided.
+
+    Only for what is not taken back, for it is one request more. A watch may have lost an event, and the watch of one
+    kind may be behind that of another, above all in a process that begins to lead: by an old status the Deployment
+    that serves now would seem to belong to nobody.
+    """
+    key, metadata = key_of(about), about["metadata"]
+    found = await ports.kube.get(*key)
+    if found is None:
+        ports.cache.drop(key, metadata["uid"])
+    else:
+        ports.cache.put(found)
+    if found is None or found["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+        raise Retry(f"{key.kind} {key.name} is not what it was when this was decided")
 
 
 async def _delete(deletion: Deletion, ports: Ports) -> None:

@@ -87,8 +87,13 @@ class RealKube:
         metrics.WRITES.labels(deletion.kind, "delete").inc()
         try:
             answer = await self._client.request("DELETE", resource.path(deletion.namespace, deletion.name), body=body)
-        except (NotFound, Conflict):
-            # A conflict says that the name now belongs to another uid: ours is gone.
+        except NotFound:
+            return None
+        except Conflict:
+            # It says that the name now belongs to another uid, so ours is gone; to be sure, we look.
+            found = await self.get(deletion.kind, deletion.namespace, deletion.name)
+            if found is not None and found["metadata"]["uid"] == deletion.uid:
+                raise
             return None
         return _typed(answer, resource) if answer.get("kind") != "Status" else None
 
