@@ -32,7 +32,7 @@ def plan_agent(world: World, now: datetime) -> Plan:
         applies=drift.changed(_desired(world, decision.rollout, known), world.children),
         status=report if report != world.agent.status.dump() else None,
         events=_events(world, decision, report),
-        deletions=_deletions(world, decision.rollout, known),
+        deletions=_deletions(world, decision.rollout),
         wake_at=_wake_at(world, decision, now),
         rests_on=_evidence_of_refusal(world, before, decision.rollout),
     )
@@ -88,8 +88,9 @@ def _history(world: World) -> list[Manifest]:
     return [each for each in world.children if each["kind"] == "ControllerRevision"]
 
 
-def _deletions(world: World, rollout: Rollout, known: dict[str, Revision]) -> tuple[Deletion, ...]:
-    live = {each for each in machine.live_revisions(rollout) if each in known}
+def _deletions(world: World, rollout: Rollout) -> tuple[Deletion, ...]:
+    # Also those whose record somebody deleted: they cannot be made again, but they go on serving.
+    live = set(machine.live_revisions(rollout))
     idle = (
         each
         for each in world.children
