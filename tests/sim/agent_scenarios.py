@@ -34,6 +34,12 @@ def suspend(*, on: bool) -> Deed:
     return lambda world: world.edit(AGENT, {"spec": {"suspend": on}})
 
 
+def suspend_for_a_while(world: World) -> None:
+    """The stop button, and soon after another thought."""
+    suspend(on=True)(world)
+    world.timeline.call_later(20, suspend(on=False), world)
+
+
 def run_image(image: str) -> Deed:
     """A program of one's own: another revision."""
     return lambda world: world.edit(AGENT, {"spec": {"runtime": {"image": image}}})
@@ -94,7 +100,7 @@ ACTS: dict[str, Deed] = {
     "reverts": instruct(INSTRUCTIONS),
     "deletes the agent": delete(AGENT),
     "scales": scale(3),
-    "suspends": suspend(on=True),
+    "suspends for a while": suspend_for_a_while,
     "clears the status": clear_status,
     "edits a child": _edit_child,
     "deletes a child": _delete_child,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from proctor.shell.resources import WATCHED
 from tests.sim.cluster.controllers import is_ready
-from tests.sim.cluster.kinds import Body, Ref, labels_of, matches, owners_of, ref_of
+from tests.sim.cluster.kinds import Body, Ref, labels_of, owners_of, ref_of
 
 if TYPE_CHECKING:
     from tests.sim.operators import Process
     from tests.sim.world import World
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z")
+_UID = re.compile(r"uid-[0-9]{6}")
 _UNSEEN = frozenset({"Event", "Lease", "ReplicaSet", "Namespace", "Secret"})
 _REVISION = "proctor.dev/revision"
 
@@ -39,7 +40,7 @@ def of(world: World, *, with_history: bool = True) -> Ending:
             pods[text] += 1
         else:
             found[str(ref)] = text
-    return found | {f"{count} pods": text for text, count in sorted(pods.items())}
+    return found | {f"pods like {text}": str(count) for text, count in pods.items()}
 
 
 def differences(expected: Ending, seen: Ending) -> Iterator[str]:
@@ -79,10 +80,11 @@ def _blind_spots(world: World, process: Process) -> Iterator[str]:
     for resource in WATCHED:
         there = {
             ref_of(body): int(body["metadata"]["resourceVersion"])
-            for body in world.store.all(resource.kind)
-            if matches(body, resource.selector)
+            for body in world.store.all(resource.kind, resource.selector)
         }
         known = {Ref(*key): process.cache.version(key) for key in process.cache.keys(resource.kind)}
+        if there == known:
+            continue
         for ref in sorted({*there, *known}):
             if there.get(ref) != known.get(ref):
                 yield f"cache: {ref} is {there.get(ref)}, known is {known.get(ref)}"
@@ -100,13 +102,14 @@ def _masked(body: Body, uids: dict[str, str], *, with_history: bool) -> str:
     masked: dict[str, Any] = {**body, "metadata": kept}
     if not with_history:
         masked.pop("revision", None)
+        # The digest of what was applied has the owner's uid in it.
+        kept["annotations"] = {**kept.get("annotations", {}), "proctor.dev/applied": "<digest>"}
     if body["kind"] == "Pod":
         status = body.get("status", {})
         masked["status"] = {"phase": status.get("phase"), "ready": is_ready(body)}
     _settle(masked, metadata.get("generation"))
     text = json.dumps(masked, sort_keys=True)
-    for uid, name in uids.items():
-        text = text.replace(uid, f"<{name}>")
+    text = _UID.sub(lambda found: f"<{uids.get(found[0], 'gone')}>", text)
     return _TIME.sub("<time>", text)
 
 

@@ -22,14 +22,17 @@ _REVISION = "proctor.dev/revision"
 class Guard:
     """Listens to every change, and keeps what breaks an invariant."""
 
-    def __init__(self, world: World, *, secrets: tuple[str, ...] = (), is_fenced: bool = True) -> None:
+    def __init__(self, world: World, *, secrets: tuple[str, ...] = (), fence_seconds: float = 0.0) -> None:
         self.found: list[str] = []
         self._world = world
         self._secrets = secrets
-        self._is_fenced = is_fenced
+        self._fence_seconds = fence_seconds
+        self._taken_at: dict[str, float] = {}
         self._proven: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], int] = {}
         self._stable: dict[str, str] = {}
+        for body in world.store.all("Deployment"):
+            self._learn(body)
         world.store.listeners.insert(0, self._see)
         self._checks: tuple[Callable[[Change], Iterator[str]], ...] = (
             self._stable_is_proven,
@@ -45,6 +48,7 @@ class Guard:
     def end(self) -> list[str]:
         """All findings, with those that only the whole story shows."""
         story = self._world.story
+        self.found += [f"bug in the simulation: {each!r}" for each in self._world.timeline.faults]
         for entry in story.logs:
             if "bug" in str(entry.get("event")):
                 fault = entry.get("exc_info")
@@ -56,16 +60,16 @@ class Guard:
         return self.found
 
     def _see(self, change: Change) -> None:
-        self._learn(change)
+        self._learn(change.body)
         at = self._world.timeline.time()
         self.found += [f"{finding} (at {at:.3f} s)" for check in self._checks for finding in check(change)]
         self._remember(change)
 
-    def _learn(self, change: Change) -> None:
+    def _learn(self, body: Body) -> None:
         """A revision is proven once all its pods were ready, and there were some."""
-        if change.ref.kind != "Deployment" or change.type == "DELETED":
+        if body["kind"] != "Deployment":
             return
-        body, status = change.body, change.body.get("status", {})
+        status = body.get("status", {})
         wanted = body["spec"]["replicas"]
         is_current = status.get("observedGeneration") == body["metadata"]["generation"]
         if is_current and status.get("readyReplicas", 0) >= wanted > 0:
@@ -148,11 +152,13 @@ class Guard:
             yield from (f"I9 {change.ref} tells a secret" for each in self._secrets if each in text)
 
     def _is_leader(self, change: Change) -> Iterator[str]:
-        lease = self._world.store.get(Ref("Lease", "proctor-system", "proctor-operator"))
-        if lease is None or not self._is_fenced or not change.by.startswith("operator") or change.ref.kind == "Lease":
-            return
-        if lease["spec"].get("holderIdentity") != change.by:
-            yield f"fence: {change.ref} was written by {change.by}, and the lease is in another's name"
+        if change.ref.kind == "Lease":
+            holder = change.body["spec"].get("holderIdentity")
+            self._taken_at = {holder: self._taken_at.get(holder, self._world.timeline.time())}
+        elif self._taken_at and change.by.startswith("operator") and change.by not in self._taken_at:
+            since = self._world.timeline.time() - max(self._taken_at.values())
+            if since > self._fence_seconds:
+                yield f"fence: {change.ref} was written by {change.by}, {since:.1f} s after another one had the lease"
 
 
 def faults_of_pod(spec: Body) -> Iterator[str]:

@@ -75,7 +75,7 @@ class SimulatedClient(client.Client):
         body: Any = None,
         content: str = "application/json",
     ) -> dict[str, Any]:
-        """As the real one. What goes over the wire is copied, as by a wire."""
+        """As the real one. What is sent is copied, as by a wire: later changes to it change nothing in the cluster."""
         copied = json.loads(json.dumps(body)) if body is not None else None
         request = Request(method, path, query or {}, copied, content, self._process.name)
         await asyncio.sleep(REQUEST_SECONDS)
@@ -87,8 +87,7 @@ class SimulatedClient(client.Client):
         await asyncio.sleep(REQUEST_SECONDS)
         if answer.status >= 300:
             raise client._error(method, path, answer.status, answer.text, answer.retry_after)
-        found: dict[str, Any] = json.loads(answer.text)
-        return found
+        return answer.body or {}
 
 
 class Alone(Elector):

@@ -49,8 +49,8 @@ class Setting:
     scenario: Scenario
     operators: int = 1
     """More than one: they elect a leader."""
-    is_fenced: bool = True
-    """Whether every write must be the leader's. A process frozen between its check and its write cannot know."""
+    fence_seconds: float = 0.0
+    """For how long after the lease was taken from it a process may still write, because it cannot know."""
     later: Deed | None = None
     """What somebody does when all has come to rest."""
 
@@ -66,7 +66,7 @@ def run(setting: Setting, plan: Plan = (), expected: Ending | None = None, *, wi
     scenario = setting.scenario
     with World(elects=setting.operators > 1, between=between) as world:
         world.load(scenario.stage())
-        guard = Guard(world, secrets=scenario.secrets, is_fenced=setting.is_fenced)
+        guard = Guard(world, secrets=scenario.secrets, fence_seconds=setting.fence_seconds)
         for _ in range(setting.operators):
             world.start_operator()
             world.run_for(1)

@@ -12,7 +12,7 @@ from tests.sim.world import Moment, World
 Deed = Callable[[World], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """What is attacked. `stage` makes the world, and is run only once; `act` is what the operator has to cope with."""
 

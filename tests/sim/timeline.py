@@ -38,6 +38,9 @@ class Timeline(asyncio.BaseEventLoop):
         """Seconds since the simulation began."""
         self._selector = _Selector(self)
         self._clock_resolution = 1e-9
+        self.faults: list[dict[str, Any]] = []
+        """What went wrong in callbacks that nobody waits for."""
+        self.set_exception_handler(lambda _, context: self.faults.append(context))
         self._families: weakref.WeakKeyDictionary[asyncio.Task[Any], object] = weakref.WeakKeyDictionary()
 
     def time(self) -> float:

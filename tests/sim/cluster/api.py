@@ -52,11 +52,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server answers: a status code, a text, and how long to wait if it says so."""
+    """What the server answers: an object, or a status code with a text, and how long to wait if it says so."""
 
     status: int
-    text: str
+    text: str = ""
     retry_after: str | None = None
+    body: Body | None = None
 
 
 class Refused(Exception):  # noqa: N818 - names what happened
@@ -85,12 +86,12 @@ class ApiServer:
             body = self._carry_out(request, request.target)
         except Refused as exc:
             return exc.answer
-        return Answer(200, json.dumps(body))
+        return Answer(200, body=body)
 
     def list_as_of(self, request: Request, version: int) -> Answer:
         """A list as it was at that version."""
         items = self.store.as_of(version, request.target.kind.name, request.query.get("labelSelector"))
-        return Answer(200, json.dumps({"metadata": {"resourceVersion": str(version)}, "items": items}))
+        return Answer(200, body={"metadata": {"resourceVersion": str(version)}, "items": items})
 
     def _carry_out(self, request: Request, target: Target) -> Body:
         if request.method == "GET":

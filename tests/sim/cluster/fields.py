@@ -43,7 +43,8 @@ def merged(live: Any, applied: Any, field: str = "") -> Any:
 
 def without(value: Any, gone: Fields, kept: Fields) -> Any:
     """The value without the fields that are gone, unless another manager keeps them or something in them."""
-    for path in sorted(gone, key=len, reverse=True):
+    # The shorter path first: an item of a list goes as a whole, before its fields are looked for.
+    for path in sorted(gone, key=len):
         if not any(other[: len(path)] == path for other in kept):
             value = _removed(value, path)
     return value

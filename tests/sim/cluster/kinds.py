@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Body = dict[str, Any]
 """An object as JSON. Never changed once it is stored: a new version is a new value."""
@@ -58,8 +58,7 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 
 
-@dataclass(frozen=True, order=True)
-class Ref:
+class Ref(NamedTuple):
     """An object by kind, namespace and name."""
 
     kind: str
@@ -67,7 +66,7 @@ class Ref:
     name: str
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+        return "/".join(filter(None, self))
 
 
 def ref_of(body: Body) -> Ref:
@@ -89,5 +88,7 @@ def labels_of(body: Body) -> dict[str, str]:
 
 def matches(body: Body, selector: str | None) -> bool:
     """Whether the object's labels fit a selector of `key=value` terms."""
-    terms = (term.partition("=") for term in selector.split(",")) if selector else ()
+    if not selector:
+        return True
+    terms = (term.partition("=") for term in selector.split(","))
     return all(labels_of(body).get(key) == value for key, _, value in terms)

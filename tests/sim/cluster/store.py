@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,7 @@ class Store:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._objects: dict[Ref, Body] = {}
+        self._by_kind: defaultdict[str, set[Ref]] = defaultdict(set)
         self._managers: dict[str, dict[str, Fields]] = {}
         self._uids = 0
         self.version = 1000
@@ -56,8 +58,8 @@ class Store:
 
     def all(self, kind: str | None = None, selector: str | None = None) -> list[Body]:
         """All objects of the kind whose labels fit, ordered by namespace and name."""
-        found = (body for ref, body in sorted(self._objects.items()) if kind in {None, ref.kind})
-        return [body for body in found if matches(body, selector)]
+        refs = sorted(self._objects if kind is None else self._by_kind[kind])
+        return [body for ref in refs if matches(body := self._objects[ref], selector)]
 
     def as_of(self, version: int, kind: str, selector: str | None = None) -> list[Body]:
         """All objects of the kind as they were at that version."""
@@ -79,6 +81,9 @@ class Store:
     def load(self, contents: Contents) -> None:
         """Holds that, and tells nobody."""
         self._objects = dict(contents.objects)
+        self._by_kind.clear()
+        for ref in self._objects:
+            self._by_kind[ref.kind].add(ref)
         self._managers = {uid: dict(each) for uid, each in contents.managers.items()}
         self.version, self._uids, self.log = contents.version, contents.uids, list(contents.log)
 
@@ -104,6 +109,7 @@ class Store:
         stored = self._stamp({**body, "metadata": metadata})
         self._managers[metadata["uid"]] = {}
         self._objects[ref_of(stored)] = stored
+        self._by_kind[kind.name].add(ref_of(stored))
         self._tell("ADDED", stored, None, by)
         return stored
 
@@ -124,6 +130,7 @@ class Store:
     def remove(self, ref: Ref, by: str) -> None:
         """Removes an object at once."""
         before = self._objects.pop(ref)
+        self._by_kind[ref.kind].discard(ref)
         self._managers.pop(before["metadata"]["uid"])
         self._tell("DELETED", self._stamp(before), before, by)
 
