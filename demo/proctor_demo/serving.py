@@ -16,5 +16,7 @@ def serve(app: ASGIApp, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
+        # Callers close idle connections, not we: a request sent at the moment of closing would have no answer.
+        timeout_keep_alive=75,
     )
     uvicorn.Server(config).run()

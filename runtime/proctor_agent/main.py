@@ -18,6 +18,8 @@ from proctor_agent.service import Service
 
 DRAIN_SECONDS = 1.0
 """So long a stopping agent still answers, with 503: the time in which callers learn of it."""
+KEEP_ALIVE_SECONDS = 75
+"""An idle connection is closed by the caller, not here: a task sent at the moment of closing would be lost."""
 
 
 def main() -> int:
@@ -42,6 +44,7 @@ async def _serve(config: AgentConfig, gateway: str, model: str) -> int:
             access_log=False,
             server_header=False,
             lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ),
         service,
         log,

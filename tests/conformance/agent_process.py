@@ -116,19 +116,21 @@ def started(
         agent = Agent(f"http://127.0.0.1:{port}", process)
         try:
             if wait_until_ready:
-                _await_ready(agent, directory / "agent.log")
+                await_ready(agent, directory / "agent.log")
             yield agent
         finally:
             process.kill()
             process.wait()
 
 
-def _await_ready(agent: Agent, log: Path) -> None:
+def await_ready(agent: Agent, log: Path | None = None) -> None:
+    """Return when the agent takes tasks; fail, with the end of its log, when it does not come to that."""
     until = time.monotonic() + READY_SECONDS
     while not agent.is_ready():
         dead = agent.process is not None and agent.process.poll() is not None
         if dead or time.monotonic() > until:
-            raise AssertionError(f"the agent did not become ready:\n{log.read_text(errors='replace')[-4000:]}")
+            said = log.read_text(errors="replace")[-4000:] if log else f"{agent.url}/healthz does not answer 200"
+            raise AssertionError(f"the agent did not become ready:\n{said}")
         time.sleep(0.05)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.acting_gateway import ActingGateway
-from tests.conformance.agent_process import Agent, started
+from tests.conformance.agent_process import Agent, await_ready, started
 from tests.conformance.samples import LANGGRAPH, command_of
 
 DEFAULT_AGENT = [sys.executable, "-m", "proctor_agent"]
@@ -71,7 +71,9 @@ def agent(
 ) -> Iterator[Agent]:
     """The agent under test, ready to take tasks."""
     if command is None:
-        yield Agent((_option(request.config, "--agent-url") or "").rstrip("/"))
+        running = Agent((_option(request.config, "--agent-url") or "").rstrip("/"))
+        await_ready(running)
+        yield running
         return
     with started(command, f"http://127.0.0.1:{acting_gateway.port}", tmp_path_factory.mktemp("agent")) as agent:
         yield agent
