@@ -65,6 +65,8 @@ class _Readable(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    if UNSAFE.search(text):
+        return dumper.represent_scalar(_TEXT, text, style='"')
     if "\n" in text:
         return dumper.represent_scalar(_TEXT, text, style="|")
     is_plain = dumper.resolve(yaml.ScalarNode, text, (True, False)) == _TEXT  # type: ignore[no-untyped-call]
@@ -75,5 +77,6 @@ _Readable.add_representer(str, _text)
 
 
 def as_yaml(value: Any) -> str:
-    """YAML with the keys in the order of the view."""
-    return yaml.dump(plain(value), Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120)
+    """YAML with the keys in the order of the view. What commands a terminal is escaped, as in JSON."""
+    # Texts with such characters are in double quotes, where the escapes of JSON mean the same.
+    return _harmless(yaml.dump(plain(value), Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120))

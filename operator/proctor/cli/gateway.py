@@ -12,6 +12,7 @@ import httpx2
 from pydantic import ValidationError
 
 from proctor.cli.errors import CliError, Denied, NotFound, TimedOut
+from proctor.cli.refusals import cause
 from proctor.cli.tasks import Call, Task
 
 _MARGIN_SECONDS = 10.0
@@ -106,7 +107,9 @@ def _reached(url: str) -> Iterator[None]:
     except httpx2.TimeoutException as exc:
         raise TimedOut(f"the gateway at {url} did not answer in time") from exc
     except httpx2.HTTPError as exc:
-        raise CliError(f"the gateway at {url} cannot be reached: {exc}", "kubectl get pods -n proctor-system") from exc
+        raise CliError(
+            f"the gateway at {url} cannot be reached: {cause(exc)}", "kubectl get pods -n proctor-system"
+        ) from exc
 
 
 def _no_gateway(response: httpx2.Response) -> CliError:

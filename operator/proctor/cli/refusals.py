@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,24 +20,23 @@ def refusal(about: str, host: str) -> Iterator[None]:
         yield
     except transport.SSLError as exc:
         raise CliError(
-            f"{about}: the certificate of {host} is not accepted: {_cause(exc)}",
+            f"{about}: the certificate of {host} is not accepted: {cause(exc)}",
             "is the kubeconfig of another cluster, or of one that was made anew?",
         ) from exc
     except (transport.ReadTimeoutError, transport.ConnectTimeoutError) as exc:
         raise TimedOut(f"{about}: {host} did not answer in time") from exc
     except (transport.HTTPError, OSError) as exc:
         raise CliError(
-            f"{about}: the API server {host} cannot be reached: {_cause(exc)}",
+            f"{about}: the API server {host} cannot be reached: {cause(exc)}",
             "kubectl cluster-info    tries the same with kubectl",
         ) from exc
     except (ApiException, ConfigException) as exc:
         raise CliError(f"{about}: {exc}") from exc
 
 
-def _cause(exc: BaseException) -> str:
+def cause(exc: BaseException) -> str:
     """The innermost cause that says something: the outer ones repeat the URL and the address of an object."""
     reason = getattr(exc, "reason", None)
     if isinstance(reason, BaseException):
-        return _cause(reason)
-    text = str(exc)
-    return text.rsplit(": ", 1)[-1] or type(exc).__name__
+        return cause(reason)
+    return re.sub(r"^\[Errno -?[0-9]+\] ", "", str(exc).rsplit(": ", 1)[-1]) or type(exc).__name__

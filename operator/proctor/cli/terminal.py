@@ -53,6 +53,11 @@ class Terminal:
         """The terminal of this process, as its streams are now."""
         return cls(_console(sys.stdout), _console(sys.stderr))
 
+    @classmethod
+    def on(cls, out: TextIO, err: TextIO, *, width: int, is_terminal: bool = False) -> Terminal:
+        """A terminal of that width on other streams."""
+        return cls(_console(out, width, is_terminal=is_terminal), _console(err, width, is_terminal=is_terminal))
+
     @property
     def is_watched(self) -> bool:
         """Whether a person sees standard output as it is written, so that it may be redrawn."""
@@ -83,6 +88,15 @@ def _print(console: Console, what: RenderableType) -> None:
     console.file.flush()
 
 
-def _console(stream: TextIO) -> Console:
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _UNBROKEN
-    return Console(file=stream, width=width, theme=_THEME, highlight=False, markup=False, emoji=False)
+def _console(stream: TextIO, width: int | None = None, *, is_terminal: bool | None = None) -> Console:
+    if width is None and not stream.isatty() and "COLUMNS" not in os.environ:
+        width = _UNBROKEN
+    return Console(
+        file=stream,
+        width=width,
+        theme=_THEME,
+        force_terminal=is_terminal,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

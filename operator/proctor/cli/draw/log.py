@@ -11,6 +11,7 @@ from rich.text import Text
 from proctor.cli.draw.parts import paragraph, text
 from proctor.cli.views.log import LogLine
 from proctor.cli.views.tone import Tone
+from proctor.cli.wording import one_line
 
 _COLOURS = ("cyan", "magenta", "green", "blue", "yellow", "bright_cyan", "bright_magenta", "bright_blue")
 _LEVEL_WIDTH = 7
@@ -25,7 +26,7 @@ def line(each: LogLine, agent: str) -> Text:
     if each.fields is None:
         return shown.append_text(paragraph(each.raw))
     style = each.tone.value if each.tone is not Tone.GOOD else ""
-    shown.append(f"{each.level:<{_LEVEL_WIDTH}}"[:_LEVEL_WIDTH], style=style or "good").append(" ")
+    shown.append(f"{one_line(each.level):<{_LEVEL_WIDTH}}"[:_LEVEL_WIDTH], style=style or "good").append(" ")
     shown.append_text(text(each.message, style or "bold"))
     for key, value in each.rest.items():
         shown.append("  ").append_text(text(key, "quiet")).append("=", style="quiet").append_text(_value(value))

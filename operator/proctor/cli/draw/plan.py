@@ -43,7 +43,8 @@ def faults(found: Sequence[Fault]) -> RenderableType:
             text(each.place, "quiet"),
             " ",
             text(each.subject, "name"),
-            f" {each.path}" if each.path else "",
+            " " if each.path else "",
+            text(each.path),
             ("  ✗ ", "bad"),
             text(each.message, "bad"),
         )

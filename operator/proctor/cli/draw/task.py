@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.padding import Padding
 from rich.text import Text
 
@@ -25,7 +25,7 @@ def answer(output: Any) -> RenderableType:
     """What the agent said: a text as text, everything else as JSON."""
     if isinstance(output, str):
         return paragraph(output)
-    return JSON(as_json(output), indent=2)
+    return JSONHighlighter()(Text(as_json(output)))
 
 
 def ending(task: Task, now: datetime) -> RenderableType:
