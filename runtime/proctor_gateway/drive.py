@@ -196,7 +196,8 @@ class Driver:
                 break
             await asyncio.sleep(_POLL_SECONDS)
         if isinstance(result, Again):
-            log.info("the task is dispatched again", attempts=drive.attempts, cause=str(end))
+            cause = end.fault.message if isinstance(end, Lost | NotTaken) else ""
+            log.info("the task is dispatched again", attempts=drive.attempts, cause=cause)
             return False
         self._ended(result)
         return True

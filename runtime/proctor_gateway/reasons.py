@@ -74,6 +74,13 @@ ENDINGS = frozenset(
         Reason.AGENT_ERROR,
         Reason.POLICY_DENIED,
         Reason.REFUSED,
+        Reason.APPROVAL_UNAVAILABLE,
+        Reason.DEFINITION_DRIFTED,
+        Reason.PRICE_UNKNOWN,
+        Reason.TOOL_UNAVAILABLE,
+        Reason.CONNECTOR_UNSUPPORTED,
+        Reason.REVISION_UNKNOWN,
+        Reason.OUTCOME_UNKNOWN,
     }
 )
 """The reasons that an agent may give for not answering. Any other word of its own becomes AgentError."""

@@ -133,6 +133,7 @@ def settings(directory: Path, **changes: Any) -> Settings:
         "sync_patience": 1,
         "settle_timeout": 5,
         "drain": 5,
+        "queue": 10,
     }
     return Settings(**{**quick, **changes})
 

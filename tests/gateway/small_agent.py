@@ -37,6 +37,8 @@ class SmallAgent:
         self.tokens: list[str] = []
         self.traceparents: list[str] = []
         self.cancelled = 0
+        self.working = 0
+        self.most_at_once = 0
         self._ids = itertools.count(1)
 
     def application(self) -> Starlette:
@@ -55,6 +57,8 @@ class SmallAgent:
         token = request.headers["authorization"].removeprefix("Bearer ")
         self.tokens.append(token)
         self.traceparents.append(request.headers["traceparent"])
+        self.working += 1
+        self.most_at_once = max(self.most_at_once, self.working)
         working = asyncio.ensure_future(self._work(body["task"], token, request.headers["traceparent"]))
         gone = asyncio.ensure_future(self._gone(request))
         try:
@@ -64,6 +68,7 @@ class SmallAgent:
                 return PlainTextResponse("gone")
             return working.result()
         finally:
+            self.working -= 1
             working.cancel()
             gone.cancel()
 

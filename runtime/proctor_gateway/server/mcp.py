@@ -132,9 +132,9 @@ class McpEndpoint:
         if fault is None or answer.outcome.state is CallState.UNKNOWN:
             # An agent must not try again what may have happened: this ends its attempt.
             said = fault.message if fault else "no result"
-            raise RpcError(
-                _DENIED, f"the outcome is unknown: {said}", 200, {"reason": Reason.OUTCOME_UNKNOWN, "call": answer.call}
-            )
+            said = f"the outcome is unknown: {said}"
+            data = {"reason": Reason.OUTCOME_UNKNOWN, "detail": said, "call": answer.call}
+            raise RpcError(_DENIED, said, 200, data)
         return _tool_error(fault.reason, fault.message)
 
 
@@ -204,10 +204,10 @@ def _rpc_error(exc: Exception) -> RpcError:
     problem = problem_of(exc)
     if problem.reason is Reason.INTERNAL:
         log.error("a call failed", exc_info=exc)
-        return RpcError(types.INTERNAL_ERROR, problem.detail, 500, {"reason": problem.reason})
+        return RpcError(types.INTERNAL_ERROR, problem.detail, 500, {"reason": problem.reason, "detail": problem.detail})
     if problem.reason is Reason.INVALID_REQUEST:
         return RpcError(types.PARSE_ERROR, problem.detail, 400)
-    return RpcError(_DENIED, problem.detail, problem.status, {"reason": problem.reason})
+    return RpcError(_DENIED, problem.detail, problem.status, {"reason": problem.reason, "detail": problem.detail})
 
 
 def _error(identifier: object, exc: RpcError) -> Response:

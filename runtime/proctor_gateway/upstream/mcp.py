@@ -238,7 +238,7 @@ def _unreachable(exc: Exception) -> tuple[Reason, str]:
         if isinstance(cause, ssl.SSLError):
             return Reason.TLS_ERROR, f"TLS failed: {cause.reason or type(cause).__name__}"
         cause = cause.__cause__ or cause.__context__
-    return Reason.UNREACHABLE, f"no connection: {type(exc).__name__}"
+    return Reason.UNREACHABLE, f"no connection: {str(exc)[:200] or type(exc).__name__}"
 
 
 def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
