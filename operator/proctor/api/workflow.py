@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from proctor.api.actions import Values
 from proctor.api.agent import Access, Owner
 from proctor.api.cron import CronSchedule, TimeZone
 from proctor.api.fields import OPEN, Expression, Name, Number, Span, Text, Time, by, rules
 from proctor.api.meta import Object, OneOf, Report, Spec, Status
-from proctor.api.steps import BodyStep, Step, Values, in_order
+from proctor.api.steps import BodyStep, Step, in_order
 
 
 class Params(Spec):

@@ -1,0 +1,157 @@
+"""What a policy permits: models, tools, and which data may go where."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from proctor.api.approval import Asking
+from proctor.api.connector import Effect
+from proctor.api.fields import (
+    ATOMIC,
+    SET,
+    Expression,
+    Label,
+)
+from proctor.api.meta import Spec
+from proctor.api.selector import Labels
+
+Glob = Annotated[str, Field(title="glob", pattern=r"^[-A-Za-z0-9_.:/*]+$", min_length=1, max_length=256)]
+"""A name in which `*` stands for any characters."""
+
+
+class ModelPattern(Spec):
+    """Models, by their names, their Connectors and the labels of these, such as a provider or a region."""
+
+    connector: Glob = "*"
+    """The Connector's name."""
+    name: Glob = "*"
+    """The model's name."""
+    connector_labels: Labels = Field(default_factory=dict)
+    """The Connector's labels, such as a provider or a region."""
+
+
+class ModelRules(Spec):
+    """Which models may be used, also by a fallback."""
+
+    allow: Annotated[tuple[ModelPattern, ...] | None, Field(min_length=1, max_length=64, json_schema_extra=ATOMIC)] = (
+        None
+    )
+    """Absent: every model."""
+    deny: Annotated[tuple[ModelPattern, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Never these, whatever is allowed."""
+
+
+class ToolPattern(Spec):
+    """Tools, by name, Connector, effect and the data that they disclose; all demands must hold."""
+
+    connector: Glob = "*"
+    """The Connector's name."""
+    tool: Glob = "*"
+    """The tool's name."""
+    effects: Annotated[tuple[Effect, ...], Field(max_length=4, json_schema_extra=SET)] = ()
+    """Any of these effects. Empty: any."""
+    data: Annotated[tuple[Label, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """Any of these data classes."""
+
+
+class ToolApproval(ToolPattern):
+    """Calls that a person must approve."""
+
+    when: Expression | None = None
+    """CEL over args, tool and connector. Absent: always."""
+    approval: Asking
+    """Who is asked."""
+
+
+class Reaction(StrEnum):
+    """What becomes of a call, mildest first."""
+
+    ALLOW = "Allow"
+    REQUIRE_APPROVAL = "RequireApproval"
+    DENY = "Deny"
+
+
+class TaintRule(ToolPattern):
+    """What becomes of a call once untrusted content is in the conversation. Of several the strictest holds."""
+
+    then: Reaction
+    """What becomes of the call."""
+
+
+class Origin(StrEnum):
+    """Where an argument's value may come from."""
+
+    OPERATOR = "Operator"
+    USER = "User"
+    TRUSTED_TOOL = "TrustedTool"
+
+
+class Sink(ToolPattern):
+    """An argument that must not come from untrusted content: a recipient, an amount, a path, a URL."""
+
+    argument: Annotated[
+        str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", min_length=1, max_length=256)
+    ]
+    """The path of the argument."""
+    origins: Annotated[tuple[Origin, ...], Field(min_length=1, max_length=3, json_schema_extra=SET)]
+    """Where its value may come from."""
+    otherwise: Reaction = Reaction.REQUIRE_APPROVAL
+    """What becomes of a call whose value comes from elsewhere."""
+
+
+class ToolRules(Spec):
+    """Which tools may be called, and under which conditions."""
+
+    allow: Annotated[tuple[ToolPattern, ...] | None, Field(min_length=1, max_length=64, json_schema_extra=ATOMIC)] = (
+        None
+    )
+    """Absent: every tool."""
+    deny: Annotated[tuple[ToolPattern, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Never these, whatever is allowed."""
+    approval: Annotated[tuple[ToolApproval, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Those that a person must approve."""
+    when_tainted: Annotated[tuple[TaintRule, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """What becomes of calls once untrusted content is in the conversation.
+
+    Absent: reading is allowed, all else needs approval.
+    """
+    sinks: Annotated[tuple[Sink, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Arguments that must not come from untrusted content."""
+    trifecta: Reaction | None = None
+    """What becomes of an agent that may read private data, take in untrusted content, and write to the outside."""
+
+
+class Detector(StrEnum):
+    """Personal data that is recognised and replaced before it reaches a model."""
+
+    EMAIL = "Email"
+    PHONE = "Phone"
+    IBAN = "IBAN"
+    PAYMENT_CARD = "PaymentCard"
+    NATIONAL_ID = "NationalId"
+    IP_ADDRESS = "IPAddress"
+    PERSON = "Person"
+    LOCATION = "Location"
+
+
+class Flow(Spec):
+    """Data of these classes must not reach these Connectors, whether as a model's input or a tool's argument."""
+
+    data: Annotated[tuple[Label, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
+    """The data classes."""
+    to: Annotated[tuple[Glob, ...], Field(min_length=1, max_length=32, json_schema_extra=SET)]
+    """Connectors."""
+
+
+class DataRules(Spec):
+    """What data may go where."""
+
+    redact: Annotated[tuple[Detector, ...], Field(max_length=8, json_schema_extra=SET)] = ()
+    """What is replaced before it reaches a model."""
+    block_secrets: bool = False
+    """Refuse calls whose arguments or results hold a key."""
+    deny_flows: Annotated[tuple[Flow, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """Where data must not go."""
