@@ -155,7 +155,7 @@ def test_who_is_not_named_is_not_let_in(story: Installed) -> None:
 
 
 def test_nothing_found_in_the_pod_opens_a_door(story: Installed) -> None:
-    """From inside the agent's pod the CRM, the model and the gateway refuse whatever can be tried with what is there."""
+    """From inside the pod the CRM, the model and the gateway refuse all that can be tried with what is there."""
     program = """
 import json, os, urllib.request, urllib.error
 def ask(url, token=None, body=b'{}'):
