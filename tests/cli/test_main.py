@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from proctor.cli.main import app
+from proctor.api import kinds, names
+from proctor.cli.main import VERBS, app
+from proctor.cli.resources import OURS
 from tests.api.manifests import changed, load
 from tests.cli.api_server import kubeconfig
 from tests.cli.gateway_server import GatewayState, problem, running
 
-VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan")
 Run = Callable[..., Any]
 LLM = changed(load("connector-model"), {"metadata.name": "llm"})
 
@@ -225,3 +228,21 @@ def test_the_same_key_is_the_same_task(run: Run, nowhere: Path) -> None:
         words = ["invoke", "refunds", "x", "--idempotency-key", "k", "-o", "name", "--gateway", url]
         first = run(*words, "--kubeconfig", str(nowhere)).stdout
         assert run(*words, "--kubeconfig", str(nowhere)).stdout == first
+
+
+@pytest.mark.parametrize("kind", [kinds.AGENT, kinds.CONNECTOR], ids=lambda kind: kind.name)
+def test_the_kinds_are_called_as_the_registry_calls_them(kind: kinds.Kind) -> None:
+    """The command line says their names in words, so as not to load all models for one status."""
+    resource = OURS[kind.name]
+    assert (resource.kind, resource.plural, resource.api_version) == (kind.name, kind.plural, names.API_VERSION)
+
+
+def test_a_status_does_not_load_what_it_does_not_need() -> None:
+    """Neither the models of all kinds, nor the client of the cluster before there is somebody to ask."""
+    script = (
+        "import sys; from typer.testing import CliRunner; from proctor.cli.main import app; "
+        "CliRunner().invoke(app, ['status', '--help']); "
+        "print([each for each in ('proctor.api.kinds', 'kubernetes', 'httpx2') if each in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

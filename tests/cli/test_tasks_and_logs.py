@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +51,6 @@ def a_call(**more: Any) -> Call:
 def test_what_a_task_took_is_one_line(task: Task, words: str) -> None:
     """Time, calls, tokens and cost, each only if there is something to say."""
     assert views.summary(task, T0) == words
-
-
-@pytest.mark.parametrize(
-    ("calls", "cost"),
-    [
-        ([], Decimal(0)),
-        ([a_call(state="Succeeded", cost="0.1"), a_call(state="Succeeded", cost="0.02")], Decimal("0.12")),
-        ([a_call(state="Succeeded", cost="0.1"), a_call(state="Failed")], None),
-        ([a_call(state="Succeeded", cost="0.1"), a_call(state="Denied")], Decimal("0.1")),
-        ([a_call(kind="Tool", state="Succeeded")], Decimal(0)),
-    ],
-)
-def test_a_sum_with_an_unknown_part_is_unknown(calls: list[Call], cost: Decimal | None) -> None:
-    """A call that was sent and has no price makes the whole cost unknown; one that was never sent does not."""
-    assert views.totals(calls).cost == cost
 
 
 def test_a_fault_has_advice_with_the_tasks_names() -> None:

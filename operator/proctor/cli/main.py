@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import typer
@@ -10,23 +11,28 @@ from typer.core import TyperGroup
 
 from proctor.cli.errors import CliError
 from proctor.cli.terminal import Terminal
-from proctor.cli.verbs.explain import explain
-from proctor.cli.verbs.invoke import invoke
-from proctor.cli.verbs.logs import logs
-from proctor.cli.verbs.plan import plan
-from proctor.cli.verbs.status import status
-from proctor.cli.verbs.tasks import tasks
 from proctor.cli.wording import printable
 
 _NAME = "kubectl proctor"
+VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan")
+"""In the order of a day's work; each is the function of that name in the module of that name in `verbs`."""
 
 
 class Verbs(TyperGroup):
-    """The verbs in the order of a day's work; expected failures end in words, never in a traceback."""
+    """Loads the verb that is asked for alone; expected failures end in words, never in a traceback."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the parent's signature
-        """The verbs in the order in which they were added."""
-        return list(self.commands)
+        """The names of the verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the parent's signature
+        """The verb; None if there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"proctor.cli.verbs.{cmd_name}")
+        one = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+        one.command(name=cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(getattr(module, cmd_name))
+        return typer.main.get_command(one)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb. What it raises as a CliError is told on standard error."""
@@ -52,17 +58,11 @@ app = typer.Typer(
     help="See, ask and understand the AI agents that proctor runs in this cluster.",
     epilog="Exit codes of every verb: 0 yes · 1 error · 2 usage · 3 no, not so · 4 not found · 5 denied · 6 timeout",
     no_args_is_help=True,
-    rich_markup_mode="rich",
     add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(status)
-app.command()(explain)
-app.command()(invoke)
-app.command()(tasks)
-app.command()(logs)
-app.command()(plan)
 
 
 @app.callback()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from proctor.api import kinds, names
+from proctor.api import names
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Resource:
         return f"{root}{where}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
-AGENTS: Final = Resource(names.API_VERSION, kinds.AGENT.name, kinds.AGENT.plural)
-CONNECTORS: Final = Resource(names.API_VERSION, kinds.CONNECTOR.name, kinds.CONNECTOR.plural)
+# In words, not by the registry of the kinds: to build the models of all kinds takes longer than to show a status.
+AGENTS: Final = Resource(names.API_VERSION, "Agent", "agents")
+CONNECTORS: Final = Resource(names.API_VERSION, "Connector", "connectors")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 CONTROLLER_REVISIONS: Final = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")

@@ -36,14 +36,15 @@ class Wait:
     def submit(self, order: Order) -> Task:
         """Send the task; if the gateway asks for patience, have some. The order's key makes that harmless."""
         patience = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                return self.gateway.submit(order)
-            except Busy as busy:
-                if time.monotonic() + busy.retry_after > min(patience, self._deadline):
-                    raise
-                self.terminal.note(Text(f"the gateway is busy; again in {busy.retry_after:g} s", "quiet"))
-                time.sleep(busy.retry_after)
+        with self._spinner("reaching the gateway"):
+            while True:
+                try:
+                    return self.gateway.submit(order)
+                except Busy as busy:
+                    if time.monotonic() + busy.retry_after > min(patience, self._deadline):
+                        raise
+                    self.terminal.note(Text(f"the gateway is busy; again in {busy.retry_after:g} s", "quiet"))
+                    time.sleep(busy.retry_after)
 
     def for_end(self, task: Task) -> Task:
         """The task when it has ended. Raises TimedOut; the task itself goes on."""
@@ -71,11 +72,11 @@ class Wait:
         return seen
 
     @contextmanager
-    def _spinner(self) -> Iterator[Status | None]:
+    def _spinner(self, words: str = "") -> Iterator[Status | None]:
         if not self.terminal.err.is_terminal:
             yield None
             return
-        with Status("", console=self.terminal.err, spinner="dots") as spinner:
+        with Status(words, console=self.terminal.err, spinner="dots") as spinner:
             yield spinner
 
     def _tell(self, task: Task, spinner: Status | None) -> None:

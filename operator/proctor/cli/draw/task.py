@@ -16,9 +16,10 @@ from proctor.cli.draw.parts import Column, fields, heading, mark, paragraph, tab
 from proctor.cli.dump import as_json
 from proctor.cli.tasks import Call, Task
 from proctor.cli.views import task as views
-from proctor.cli.wording import age, seconds, short
+from proctor.cli.wording import age, counted, seconds, short
 
 _INPUT = 48
+_FAULT = 240
 
 
 def answer(output: Any) -> RenderableType:
@@ -103,12 +104,12 @@ def task(each: Task, made: Sequence[Call], now: datetime, width: int) -> Rendera
         blocks += [Text(), heading("FAULT"), _indented(_fault(each))]
     if each.output is not None:
         blocks += [Text(), heading("OUTPUT"), _indented(answer(each.output))]
-    blocks += [Text(), heading("CALLS"), _indented(calls(made, width - 2))]
+    blocks += [Text(), heading("CALLS"), _indented(calls(each, made, width - 2))]
     return Group(*blocks)
 
 
-def calls(made: Sequence[Call], width: int) -> RenderableType:
-    """The calls as a table, with their sum below."""
+def calls(each: Task, made: Sequence[Call], width: int) -> RenderableType:
+    """The calls as a table, with their sum below: the gateway's own, for it knows what was billed."""
     if not made:
         return Text("none", style="quiet")
     columns = (
@@ -123,10 +124,9 @@ def calls(made: Sequence[Call], width: int) -> RenderableType:
         Column("COST", 3, is_number=True),
         Column("ARGUMENTS", 5),
     )
-    grid = table(columns, (_call(each) for each in made), width)
-    sum_ = views.totals(made)
-    tail = f"{sum_.calls} calls · {sum_.tokens:,} tokens · cost {views.money(sum_.cost)}"
-    faults = [_call_fault(each) for each in made if each.error]
+    grid = table(columns, (_call(one) for one in made), width)
+    tail = f"{counted(len(made), 'call')} · {counted(each.usage.tokens, 'token')} · cost {views.money(each.usage.cost)}"
+    faults = [_call_fault(one) for one in made if one.error]
     return Group(grid, *faults, Text(tail, style="quiet"))
 
 
@@ -149,7 +149,7 @@ def _call(each: Call) -> list[Text]:
 def _call_fault(each: Call) -> RenderableType:
     fault = each.error
     said = f"{fault.reason}: {fault.message}" if fault else ""
-    return Text.assemble(("✗ ", "bad"), (f"call {each.sequence} ", "quiet"), text(said, "bad"))
+    return Text.assemble(("✗ ", "bad"), (f"call {each.sequence} ", "quiet"), text(short(said, _FAULT), "bad"))
 
 
 def _fault(each: Task) -> RenderableType:

@@ -131,7 +131,7 @@ def _show(shown: Shown, task: Task, gateway: Gateway) -> None:
         case Format.TABLE:
             _answer(terminal, task)
             if shown.with_calls:
-                terminal.note(draw.calls(calls, terminal.err.width))
+                terminal.note(draw.calls(task, calls, terminal.err.width))
             terminal.note(draw.ending(task, datetime.now(UTC)))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -40,15 +38,6 @@ _NEXT = {
 }
 
 
-@dataclass(frozen=True)
-class Totals:
-    """What the calls took together."""
-
-    calls: int
-    tokens: int
-    cost: Decimal | None
-
-
 def tone_of(task: Task) -> Tone:
     """How the task stands."""
     return _PHASES[task.phase]
@@ -81,12 +70,3 @@ def advice(task: Task) -> str:
     reason = task.error.reason if task.error else ""
     place = f"{task.agent.name} -n {task.agent.namespace}"
     return _NEXT.get(reason, "").format(agent=place, task=task.id)
-
-
-def totals(calls: Iterable[Call]) -> Totals:
-    """The sum. The cost is unknown as soon as one call's is, unless that call was never sent or was a tool's."""
-    made = list(calls)
-    tokens = sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in made)
-    priced = [each for each in made if each.kind == "Model" and each.state not in {"Denied", "Started"}]
-    known = [each.cost for each in priced if each.cost is not None]
-    return Totals(len(made), tokens, sum(known, Decimal(0)) if len(known) == len(priced) else None)
