@@ -57,7 +57,7 @@ def is_running(settings: Settings) -> bool:
 def up(settings: Settings) -> Cluster:
     """Return the running node of this name, started if it was not. Takes ten minutes once, seconds from then on.
 
-    Raises ClusterError when it does not become ready; its logs stay in the state directory until ``down``.
+    Raises ClusterError when it does not become ready; the text holds the last line of each of its logs.
     """
     programs(settings)
     cluster = _cluster(settings)
@@ -65,6 +65,8 @@ def up(settings: Settings) -> Cluster:
         if is_running(settings):
             say(f"the node {settings.name} is already running")
             enforce(settings, settings.enforce_network_policy)
+            # Its start may have been broken off: running is not yet ready.
+            _wait_until_ready(settings, cluster)
             return cluster
         down(settings)
         with progress(f"starting the node {settings.name}"):
@@ -229,9 +231,14 @@ def _wait_until_ready(settings: Settings, cluster: Cluster) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not _node_is_ready(cluster):
         if not is_running(settings) or time.monotonic() > deadline:
-            raise ClusterError(f"the node did not become ready: see {state_of(settings)}/*.log")
+            raise ClusterError(f"the node did not become ready:\n{_last_words(settings)}")
         time.sleep(0.2)
     cluster.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+
+
+def _last_words(settings: Settings) -> str:
+    logs = sorted(state_of(settings).glob("*.log"))
+    return "\n".join(f"  {log}: {last_line(log)}" for log in logs)
 
 
 def _node_is_ready(cluster: Cluster) -> bool:
