@@ -31,6 +31,7 @@ from proctor.shell.prober import GatewayProber
 from proctor.shell.queue import Queue
 from proctor.shell.runner import Runner
 from proctor.shell.settings import Settings
+from proctor.shell.stateless import NoMemories
 from proctor.shell.watches import Watches
 
 _FINISH_SECONDS = 5.0
@@ -70,6 +71,7 @@ class _Process:
         """Feeds the intake with what the API server tells, until kopf ends."""
         tasks = await kopf.spawn_tasks(
             registry=self.watches.registry(),
+            memories=NoMemories(),
             standalone=True,
             clusterwide=True,
             # Otherwise kopf asks for the name of the user, and a container's user has none.

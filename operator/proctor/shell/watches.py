@@ -17,6 +17,7 @@ from proctor.shell.errors import ProctorError, Retry
 from proctor.shell.intake import Intake
 from proctor.shell.ports import Clock, Kube
 from proctor.shell.resources import WATCHED, Resource
+from proctor.shell.stateless import NoDiffBase, NoProgress
 
 _GRACE_SECONDS = 60.0
 
@@ -132,6 +133,8 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.connect_timeout = 5
     # Rides out an API server that is away for two minutes, as during its upgrade.
     settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 4, 8, 15, 30, 30, 30]
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.persistence.finalizer = f"{names.GROUP}/finalizer"
     for resource in WATCHED:
         if resource.selector:

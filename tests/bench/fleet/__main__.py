@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description=__doc__)
     parser.add_argument("--agents", type=int, nargs="+", default=[100], metavar="N", help="a run for each number")
     parser.add_argument("--idle", type=float, default=60, metavar="S", help="seconds to watch the idle operator")
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="cProfile of the first operator (slower)")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="where the first operator spends its CPU time")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of all processes there")
     args = parser.parse_args()
     try:

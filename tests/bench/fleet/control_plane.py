@@ -134,6 +134,8 @@ def _controller_manager(plane: ControlPlane) -> list[str]:
         f"--service-account-private-key-file={plane.state}/sa.key",
         f"--root-ca-file={plane.state}/tls.crt",
         "--secure-port=0",
+        # kwok renews a node's lease every 50 s.
+        "--node-monitor-grace-period=300s",
         # The default of 20 requests a second would measure that default.
         "--kube-api-qps=1000",
         "--kube-api-burst=2000",

@@ -1,0 +1,1 @@
+"""The operator's shell: its structures as pure data, its seams with a simulated cluster behind them."""
