@@ -111,8 +111,11 @@ def a_realm(*objects: Manifest, **more: Any) -> Realm:
 
 def a_settled_realm(agent: Manifest, *others: Manifest) -> Realm:
     """The namespace after the operator has carried the Agent out, and all pods got ready."""
-    realm = a_realm(agent, *others)
-    name = agent["metadata"]["name"]
+    return a_settled(a_realm(agent, *others), agent["metadata"]["name"])
+
+
+def a_settled(realm: Realm, name: str) -> Realm:
+    """The same for an Agent that is in the namespace already."""
     for number in range(3):
         plan = plan_agent(realm.world(name), T0 + timedelta(seconds=number))
         owned = {(each["kind"], each["metadata"]["name"]): each for each in realm.owned}

@@ -11,7 +11,7 @@ from proctor.cli.views import cautions, changeset, forecast
 from proctor.cli.views.changeset import Knowledge, Target
 from proctor.plan.world import Manifest
 from proctor.shell.settings import Settings
-from tests.cli.objects import T0, a_condition, a_connector, a_realm, a_settled_realm, an_agent, with_status
+from tests.cli.objects import T0, a_condition, a_connector, a_realm, a_settled, a_settled_realm, an_agent, with_status
 
 CRM = {"connector": "crm", "allow": ["get_customer"]}
 CRM_CONNECTOR = a_connector("crm", type="MCP", tools=[{"name": "get_customer", "effect": "Read"}])
@@ -67,6 +67,17 @@ def test_a_changed_instruction_is_a_new_revision_beside_the_old() -> None:
     assert set(_objects(told.later)) == {("delete", "Deployment"), ("delete", "ConfigMap")}
     assert "beside" in told.story[0]
     assert told.revision.number == 2
+
+
+def test_going_back_is_no_new_revision() -> None:
+    """What served before is taken up again, under its old number."""
+    first = a_settled_realm(an_agent(), a_connector())
+    told = _forecast(first, an_agent(instructions="You decide well."))
+    assert not told.revision.is_kept
+    changed = _with_status_of(first.agents["refunds"], an_agent(instructions="You decide well."))
+    second = a_settled(first.with_objects([changed]), "refunds")
+    back = _forecast(second, an_agent())
+    assert (back.revision.number, back.revision.is_kept) == (1, True)
 
 
 def test_more_replicas_are_no_new_revision() -> None:

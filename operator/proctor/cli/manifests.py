@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -85,14 +86,16 @@ def parsed_path(text: str) -> Path_:
     return tuple(int(inside) if inside.isdigit() else inside or plain for inside, plain in parts)
 
 
-def read(names: Iterable[str]) -> tuple[tuple[Document, ...], tuple[Fault, ...]]:
+def read(names: Iterable[str], kustomize: Path | None = None) -> tuple[tuple[Document, ...], tuple[Fault, ...]]:
     """The documents of the files, of the files in the directories, and (for `-`) of standard input.
 
-    Raises Misused for a file that cannot be read. What is no YAML, or YAML that means two things, is a Fault.
+    `kustomize` is a directory that kubectl builds first. Raises Misused for a file that cannot be read, and for a
+    build that fails. What is no YAML, or YAML that means two things, is a Fault.
     """
     documents: list[Document] = []
     faults: list[Fault] = []
-    for source, text in _texts(names):
+    built = [(f"kustomize {kustomize}", _built(kustomize))] if kustomize else []
+    for source, text in (*built, *_texts(names)):
         try:
             documents += _parsed(source, text)
         except yaml.MarkedYAMLError as exc:
@@ -113,6 +116,17 @@ def _texts(names: Iterable[str]) -> Iterator[tuple[str, str]]:
                 yield str(path), path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as exc:
                 raise Misused(f"{path} cannot be read: {exc}") from exc
+
+
+def _built(directory: Path) -> str:
+    try:
+        done = subprocess.run(["kubectl", "kustomize", str(directory)], capture_output=True, text=True, check=False)
+    except OSError as exc:
+        raise Misused(f"kubectl is needed to build {directory}: {exc}", "or pipe the manifests: -f -") from exc
+    if done.returncode:
+        said = re.search(r'err="(.*)"\s*$', done.stderr)
+        raise Misused(f"kubectl kustomize {directory}: {said[1] if said else done.stderr.strip()}")
+    return done.stdout
 
 
 def _files(path: Path) -> list[Path]:

@@ -56,6 +56,9 @@ def _shape(document: Document, namespace: str | None) -> Iterator[Fault]:
             yield document.fault(("apiVersion",), f"{version} does not exist; it is {names.API_VERSION}")
         elif document.kind not in KINDS:
             yield document.fault(("kind",), f"{document.kind} is no kind of proctor's; they are {', '.join(KINDS)}")
+    elif document.kind == "Kustomization":
+        yield document.fault((), "is for kustomize, not for the cluster: use -k DIRECTORY")
+        return
     elif document.kind in {kinds.AGENT.name, kinds.CONNECTOR.name}:
         yield document.fault(("apiVersion",), f"{version} has no {document.kind}; did you mean {names.API_VERSION}?")
     if namespace and document.namespace and document.namespace != namespace:

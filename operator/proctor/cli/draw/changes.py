@@ -15,7 +15,7 @@ from proctor.cli.views.differences import Difference
 from proctor.cli.wording import printable, short
 
 _LONGEST = 120
-_STYLES = {"+": "added", "-": "removed", "@": "quiet"}
+_STYLES = {"+": "added", "-": "removed"}
 
 
 def changes(found: Iterable[Difference]) -> RenderableType:
@@ -26,9 +26,12 @@ def changes(found: Iterable[Difference]) -> RenderableType:
 def _change(each: Difference) -> Iterator[RenderableType]:
     if each.lines:
         yield Text.assemble(("~ ", "warn"), text(each.path, "name"))
-        for line in each.lines:
-            shown = Text(printable(line), style=_STYLES.get(line[:1], "quiet"))
-            yield Padding(shown, (0, 0, 0, 4))
+        for number, line in enumerate(each.lines):
+            if line.startswith("@"):
+                # Where in the text is of no use to a person; that lines are left out is.
+                yield from [Padding(Text("⋮", style="quiet"), (0, 0, 0, 5))] if number else []
+                continue
+            yield Padding(Text(printable(line), style=_STYLES.get(line[:1], "quiet")), (0, 0, 0, 4))
     elif each.before is None:
         yield Text.assemble(("+ ", "added"), text(each.path, "name"), "  ", _value(each.after, "added"))
     elif each.after is None:

@@ -12,6 +12,7 @@ from proctor.cli.draw.changes import changes
 from proctor.cli.draw.parts import heading, text
 from proctor.cli.manifests import Fault
 from proctor.cli.views.changeset import ChangeSet, ManifestForecast
+from proctor.cli.views.differences import Difference
 from proctor.cli.views.forecast import AgentForecast, ObjectChange, RevisionForecast
 from proctor.cli.wording import counted
 
@@ -60,16 +61,19 @@ def _manifest(each: ManifestForecast) -> Iterator[RenderableType]:
     title = Text.assemble((f"{sign} ", style), f"{each.kind} ", text(place, "name"), "  ", (words, style))
     yield title.append_text(Text.assemble("  ", text(each.place, "quiet")))
     if each.agent:
-        yield from _indented(_agent(each.agent))
-    if each.differences:
+        yield from _indented(_agent(each.agent, each.differences))
+    elif each.differences:
         yield Padding(changes(each.differences), (0, 0, 0, _BRANCH))
     yield from _indented(_cautions(each.cautions))
 
 
-def _agent(forecast: AgentForecast) -> Iterator[RenderableType]:
+def _agent(forecast: AgentForecast, beside: Sequence[Difference] = ()) -> Iterator[RenderableType]:
     yield _revision(forecast.revision)
     if forecast.revision.behaviour:
         yield Padding(changes(forecast.revision.behaviour), (0, 0, 0, 2))
+    if beside:
+        yield Text("beside the revision", style="quiet")
+        yield Padding(changes(beside), (0, 0, 0, 2))
     for obstacle in forecast.obstacles:
         yield Text.assemble(("✗ ", "bad"), text(obstacle.reason, "bad"), "  ", text(obstacle.message))
     if forecast.now:
@@ -89,8 +93,9 @@ def _revision(revision: RevisionForecast) -> Text:
     number = f" (number {revision.number})" if revision.number else ""
     if not revision.is_new:
         return line.append_text(text(revision.after, "hash")).append(f"{number}, the same", style="quiet")
+    age = "kept from before" if revision.is_kept else "new"
     before = Text.assemble(text(revision.before, "hash"), " → ") if revision.before else Text()
-    return line.append_text(before).append_text(text(revision.after, "added")).append(f"{number}, new", style="quiet")
+    return line.append_text(before).append_text(text(revision.after, "added")).append(f"{number}, {age}", style="quiet")
 
 
 def _objects(when: str, found: Sequence[ObjectChange]) -> Iterator[RenderableType]:

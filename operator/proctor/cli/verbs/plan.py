@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,10 +24,13 @@ from proctor.cli.wording import counted
 
 def plan(
     filename: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--filename", "-f", help="A file, a directory, or - for standard input.", metavar="FILE"),
-    ],
+    ] = None,
     *,
+    kustomize: Annotated[
+        Path | None, typer.Option("--kustomize", "-k", help="A directory for kubectl kustomize.", metavar="DIR")
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no cluster: what the files do not hold does not exist.")
     ] = False,
@@ -45,7 +49,8 @@ def plan(
     [bold]Examples[/]
 
       kubectl proctor plan -f agent.yaml
-      kubectl kustomize deploy | kubectl proctor plan -f -
+      kubectl proctor plan -k overlays/production
+      helm template agents | kubectl proctor plan -f -
       kubectl proctor plan -f deploy/ --offline --strict      in a pull request, without a cluster
 
     [bold]Exit codes[/]
@@ -54,11 +59,15 @@ def plan(
     """
     terminal = Terminal.here()
     now = datetime.now(UTC)
-    read, faults = manifests.read(filename)
+    if not filename and not kustomize:
+        raise Misused("plan: manifests are needed", "kubectl proctor plan -f FILE", "kubectl proctor plan -k DIRECTORY")
+    read, faults = manifests.read(filename or (), kustomize)
     verdict = documents.judge(read, namespace)
     _refuse_if_any(terminal, output, (*faults, *verdict.faults))
     if not read:
-        raise Misused(f"there are no manifests in {', '.join(filename)}")
+        raise Misused(
+            f"there are no manifests in {', '.join((*(filename or ()), *([str(kustomize)] if kustomize else ())))}"
+        )
     if offline:
         change_set = planning.offline(read, namespace or "default", now)
         if verdict.unasked:

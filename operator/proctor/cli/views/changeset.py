@@ -13,7 +13,7 @@ from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
 from proctor.cli.applying import LAST_APPLIED
 from proctor.cli.checks import structure
-from proctor.cli.realm import Realm
+from proctor.cli.realm import Realm, config_maps_of
 from proctor.cli.resources import AGENTS, CONFIG_MAPS, CONNECTORS
 from proctor.cli.views import cautions, forecast
 from proctor.cli.views.differences import Difference, differences
@@ -89,7 +89,9 @@ class Knowledge:
 def make(known: Knowledge, now: datetime) -> ChangeSet:
     """The change set. Raises Invalid if an Agent of the manifests, or a Connector that it uses, cannot be read."""
     ours = {kind.name for kind in kinds.ALL}
-    instructions = {(namespace, name) for namespace, realm in known.after.items() for name in realm.config_maps}
+    instructions = {
+        (namespace, name) for namespace, realm in known.after.items() for name in config_maps_of(realm.agents.values())
+    }
     shown = [
         each
         for each in known.targets

@@ -41,6 +41,8 @@ class RevisionForecast:
     after: str | None
     """None while an obstacle stands in the way: nothing can be said of it."""
     number: int | None
+    is_kept: bool
+    """Whether it served before, and is only taken up again."""
     behaviour: tuple[Difference, ...]
 
     @property
@@ -125,7 +127,13 @@ def _revision(earlier: World | None, world: World, *, blocked: bool) -> Revision
     old = _wanted(earlier) if earlier else None
     new = None if blocked else revision.of_spec(world, world.instructions or "")
     changed = tuple(_behaviour(old, new)) if old and new else ()
-    return RevisionForecast(old.hash if old else None, new.hash if new else None, _number(world, new), changed)
+    return RevisionForecast(
+        before=old.hash if old else None,
+        after=new.hash if new else None,
+        number=_number(world, new),
+        is_kept=new is not None and new.hash in revision.recorded(world.children),
+        behaviour=changed,
+    )
 
 
 def _wanted(world: World) -> revision.Revision | None:
