@@ -126,14 +126,17 @@ def _labels() -> dict[str, str]:
     return {names.PROBE: "isolation", names.MANAGED_BY: "proctor", names.COMPONENT: "isolation-probe"}
 
 
+def owner(world: IsolationWorld) -> Agent:
+    """Any one of the agents can own the probe: when it goes, the probe goes, and the next agent gets a new one."""
+    return min(world.agents, key=lambda agent: (agent.metadata.creation_timestamp, agent.metadata.name))
+
+
 def _metadata(world: IsolationWorld) -> dict[str, Any]:
-    # Any one of the agents can own the probe: when it goes, the probe goes, and the next agent gets a new one.
-    owner = min(world.agents, key=lambda agent: (agent.metadata.creation_timestamp, agent.metadata.name))
     return {
         "name": probe_name(world.namespace),
         "namespace": world.namespace,
         "labels": _labels(),
-        "ownerReferences": [{**children.owned_by(owner), "controller": False}],
+        "ownerReferences": [{**children.owned_by(owner(world)), "controller": False}],
     }
 
 

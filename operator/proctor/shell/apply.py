@@ -10,17 +10,17 @@ from proctor.shell.ports import Ports
 
 async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
     """Carries the Plan out for the object that it is about. Raises Retry or Blocked at the first write that fails."""
+    # The status is a compare-and-swap itself; whatever else is written must not come of an object as it once was.
+    if plan.applies or (plan.deletions and plan.status is None):
+        await _confirm(about, ports)
     for each in plan.rests_on:
         await _confirm(each, ports)
     for manifest in plan.applies:
         await _apply(manifest, ports)
-    current = about
     if plan.status is not None:
-        current = await _report(plan.status, about, ports)
+        await _report(plan.status, about, ports)
     for event in plan.events:
         await ports.kube.tell(about, event, ports.clock.now())
-    if plan.deletions and about:
-        await _confirm(current, ports)
     for deletion in plan.deletions:
         await _delete(deletion, ports)
 
@@ -45,23 +45,21 @@ def _owners(manifest: Manifest) -> set[str]:
     return {each["uid"] for each in manifest["metadata"].get("ownerReferences", ())}
 
 
-async def _report(status: Manifest, about: Manifest, ports: Ports) -> Manifest:
+async def _report(status: Manifest, about: Manifest, ports: Ports) -> None:
     metadata = about["metadata"]
     identity = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
     # The resource version makes it a compare-and-swap: a status is never written onto a spec it was not computed from,
     # and a deposed leader's late write is refused.
     body = {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": identity, "status": status}
-    reported = await ports.kube.apply_status(body)
-    ports.cache.put(reported)
-    return reported
+    ports.cache.put(await ports.kube.apply_status(body))
 
 
 async def _confirm(about: Manifest, ports: Ports) -> None:
     """Raises Retry unless the object is still the version on which the plan was decided.
 
-    Only for what is not taken back, for it is one request more. A watch may have lost an event, and the watch of one
-    kind may be behind that of another, above all in a process that begins to lead: by an old status the Deployment
-    that serves now would seem to belong to nobody.
+    A watch may have lost an event, and the watch of one kind may be behind that of another, above all in a process
+    that begins to lead. By an old status the Deployment that serves now would seem to belong to nobody; for an agent
+    that is gone, children would be made as fast as the cluster collects them.
     """
     key, metadata = key_of(about), about["metadata"]
     found = await ports.kube.get(*key)

@@ -7,10 +7,10 @@ from datetime import datetime
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
+from proctor.plan import isolation
 from proctor.plan.acknowledge import plan_invalid, plan_kept
 from proctor.plan.agent import plan_agent, plan_refused
 from proctor.plan.connector import plan_connector
-from proctor.plan.isolation import plan_isolation
 from proctor.plan.world import Manifest, Plan, World
 from proctor.shell.apply import apply
 from proctor.shell.cache import Key
@@ -64,8 +64,9 @@ async def _connector(body: Manifest, ports: Ports) -> datetime:
 
 
 async def _isolation(namespace: str, ports: Ports) -> datetime:
-    plan = plan_isolation(observe_isolation(namespace, ports), ports.clock.now())
-    return await _carry_out(plan, {}, ports)
+    world = observe_isolation(namespace, ports)
+    owner = ports.cache.get("Agent", namespace, isolation.owner(world).metadata.name) if world.agents else None
+    return await _carry_out(isolation.plan_isolation(world, ports.clock.now()), owner or {}, ports)
 
 
 async def _carry_out(plan: Plan, body: Manifest, ports: Ports) -> datetime:
