@@ -81,7 +81,14 @@ def _next_probe(connector: Connector) -> datetime:
         return _EPOCH
     if status.observed_generation != connector.metadata.generation:
         return status.last_probe
-    return status.last_probe + (_WHEN_WELL if status.reachable else _WHEN_ILL)
+    return status.last_probe + (_WHEN_WELL if status.reachable else _patience(status, status.last_probe))
+
+
+def _patience(status: ConnectorStatus, probed_at: datetime) -> timedelta:
+    """As long as the system has been ill, within bounds: each probe is a call, and a write of the status."""
+    reachable = status.condition("Reachable")
+    ill_for = probed_at - reachable.last_transition_time if reachable else timedelta()
+    return min(_WHEN_WELL, max(_WHEN_ILL, ill_for))
 
 
 def _status(connector: Connector, probe: Probe | NoProbe | None, now: datetime) -> ConnectorStatus:
