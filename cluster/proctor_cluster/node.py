@@ -210,7 +210,8 @@ def _node_env(name: str, network: NodeNetwork) -> str:
     values = {
         "NAME": name,
         "CGROUP": f"proctor-{name}",
-        "PYTHON": sys.executable,
+        # Not the environment that we run in: it may be made anew while the node lives.
+        "PYTHON": Path(sys.executable).resolve(),
         "LINK": network.link,
         "HOST_IP": network.host_ip,
         "NODE_IP": network.node_ip,
