@@ -40,8 +40,8 @@ def suspend_for_a_while(world: World) -> None:
     world.timeline.call_later(20, suspend(on=False), world)
 
 
-def run_image(image: str) -> Deed:
-    """A program of one's own: another revision."""
+def run_image(image: str | None) -> Deed:
+    """A program of one's own, or the default one: another revision."""
     return lambda world: world.edit(AGENT, {"spec": {"runtime": {"image": image}}})
 
 
@@ -169,7 +169,7 @@ _DEEDS: tuple[tuple[str, Callable[[], Moment], Deed, float], ...] = (
     ("new instructions", SETTLED, instruct("Answer in one line."), 10),
     ("broken image", SETTLED, _break, _PAST_DEADLINE),
     ("fix after failure", FAILED, run_image("registry.example/works:2"), 10),
-    ("back after failure", FAILED, run_image(""), 10),
+    ("back after failure", FAILED, run_image(None), 10),
     ("scale", SETTLED, scale(3), 10),
     ("suspend", SETTLED, suspend(on=True), 10),
     ("resume", SUSPENDED, suspend(on=False), 10),

@@ -127,7 +127,7 @@ def _with_people(scenario: Scenario, writes: int) -> Iterator[Trial]:
 
 def _made_again(wanted: Result, result: Result) -> Iterator[str]:
     for name in sorted({*wanted.creates, *result.creates}):
-        if result.creates[name] != wanted.creates[name]:
+        if result.creates[name] > wanted.creates[name]:
             yield f"I3 {name} was made {result.creates[name]} times, without faults {wanted.creates[name]} times"
 
 

@@ -89,7 +89,7 @@ def _play(
     _rest(world, setting.scenario.seconds)
     if setting.later is not None:
         setting.later(world)
-        _rest(world, setting.scenario.seconds)
+        _rest(world, max(setting.scenario.seconds, QUIET_SECONDS))
     findings = _settle(world, expected, begin, with_history)
     creates = Counter(
         str(change.ref)

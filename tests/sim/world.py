@@ -53,6 +53,8 @@ class Write:
     subresource: str
     status: int
     request: Request
+    renews: bool = False
+    """Whether it only says that a measurement was made again, and showed the same."""
 
     def __str__(self) -> str:
         verb = {"PATCH": "apply"}.get(self.method, self.method.lower())
@@ -70,8 +72,8 @@ class Story:
 
     @property
     def last_write(self) -> float:
-        """When an operator last wrote something, but for its lease."""
-        return self.writes[-1].at if self.writes else 0.0
+        """When an operator last wrote something new."""
+        return next((write.at for write in reversed(self.writes) if not write.renews), 0.0)
 
 
 @dataclass(frozen=True)
@@ -192,21 +194,31 @@ class Recording(ApiServer):
 
     def handle(self, request: Request) -> Answer:
         """The answer, after the request was carried out."""
+        if not is_counted(request):
+            return super().handle(request)
+        target = request.target
+        before = self.store.get(target.ref)
         answer = super().handle(request)
-        if is_counted(request):
-            target = request.target
-            self._world.story.writes.append(
-                Write(
-                    self._world.timeline.time(),
-                    request.by,
-                    request.method,
-                    target.ref,
-                    target.subresource,
-                    answer.status,
-                    request,
-                )
+        self._world.story.writes.append(
+            Write(
+                self._world.timeline.time(),
+                request.by,
+                request.method,
+                target.ref,
+                target.subresource,
+                answer.status,
+                request,
+                _renews(before, self.store.get(target.ref)),
             )
+        )
         return answer
+
+
+def _renews(before: Body | None, after: Body | None) -> bool:
+    if before is None or after is None or before is after or "lastProbe" not in after.get("status", {}):
+        return False
+    was, is_now = ({**body["status"], "lastProbe": None} if "status" in body else {} for body in (before, after))
+    return was == is_now
 
 
 def is_counted(request: Request) -> bool:
