@@ -174,8 +174,9 @@ class Driver:
         """Whether the task is over for this process; if not, it may be attempted again."""
         context, request = self._context, drive.task.request
         context.metrics.attempts.labels(request.namespace, request.agent, type(end).__name__).inc()
-        patience = timedelta(seconds=0 if isinstance(end, Stopped) else context.settings.settle_timeout)
-        until = context.clock.now() + patience
+        # The stop button waits for nothing. Everything else waits for the truth about effects that are under way.
+        halted = isinstance(end, Stopped) and end.fault.reason is Reason.SUSPENDED
+        until = context.clock.now() + timedelta(seconds=0 if halted else context.settings.settle_timeout)
         while True:
             closing = lifecycle.Closing(
                 task=request.id,

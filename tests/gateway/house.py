@@ -134,6 +134,7 @@ def settings(directory: Path, **changes: Any) -> Settings:
         "settle_timeout": 5,
         "drain": 5,
         "queue": 10,
+        "turn_timeout": 1,
     }
     return Settings(**{**quick, **changes})
 

@@ -10,6 +10,7 @@ from proctor.api import names
 from proctor_gateway.access import Identity
 from tests.gateway import objects
 from tests.gateway.house import House
+from tests.gateway.serving import eventually
 
 PROBLEM = "application/problem+json"
 
@@ -295,9 +296,7 @@ async def test_a_task_that_runs_is_cancelled_soon(gateway: House):
         await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
         ended = await gateway.ended(task, 5)
         assert (ended["phase"], ended["error"]["reason"]) == ("Cancelled", "Cancelled")
-        async with asyncio.timeout(5):
-            while not agent.cancelled:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: agent.cancelled)
 
 
 async def test_an_ended_task_stays_as_it_is(gateway: House):

@@ -42,6 +42,7 @@ _NEVER_RAN: Final = frozenset(
 
 _CLIENT_INFO: Final = types.Implementation(name="proctor-gateway", version="1")
 _UNAUTHORIZED: Final = (401, 403)
+_ANSWERED: Final = 200
 _OK: Final = range(200, 400)
 _CLIENT_ERRORS: Final = range(400, 500)
 _SERVER_ERRORS: Final = range(500, 600)
@@ -202,8 +203,6 @@ class _Wire(httpx2.AsyncBaseTransport):
         kind = response.headers.get("content-type", "").lower()
         if kind.startswith("text/event-stream"):
             return response
-        if response.status_code in _OK and request.method == "POST" and not kind.startswith("application/json"):
-            self.failure = self.failure or self._odd(request, response)
         body = b""
         async for part in response.aiter_raw():
             body += part
@@ -212,13 +211,12 @@ class _Wire(httpx2.AsyncBaseTransport):
                 self.failure = (Reason.PROTOCOL_ERROR, f"the answer has more than {self._largest} bytes")
                 return httpx2.Response(502, request=request)
         await response.aclose()
-        return httpx2.Response(response.status_code, headers=response.headers, content=body, request=request)
-
-    def _odd(self, request: httpx2.Request, response: httpx2.Response) -> tuple[Reason, str] | None:
+        whole = httpx2.Response(response.status_code, headers=response.headers, content=body, request=request)
         # A notification is answered with 202 and nothing; a request is not.
-        if _method_of(request) != self._method:
-            return None
-        return Reason.PROTOCOL_ERROR, f"it answers {response.status_code} without a JSON-RPC message"
+        if whole.status_code in _OK and _method_of(request) == self._method and not _is_message(whole):
+            self.failure = (Reason.PROTOCOL_ERROR, f"it answers {whole.status_code} without a JSON-RPC message")
+            return httpx2.Response(502, request=request)
+        return whole
 
     async def aclose(self) -> None:
         """The connections are shared; they stay open."""
@@ -230,6 +228,18 @@ def _method_of(request: httpx2.Request) -> str | None:
     except (ValueError, httpx2.RequestNotRead):
         return None
     return message.get("method") if isinstance(message, dict) else None
+
+
+def _is_message(response: httpx2.Response) -> bool:
+    """Whether it is what was asked for. Looked at before the SDK does, which logs what it cannot read."""
+    kind = response.headers.get("content-type", "")
+    if response.status_code != _ANSWERED or not kind.startswith("application/json"):
+        return False
+    try:
+        message = json.loads(response.content)
+    except ValueError:
+        return False
+    return isinstance(message, dict) and message.get("jsonrpc") == "2.0" and "method" not in message
 
 
 def _unreachable(exc: Exception) -> tuple[Reason, str]:
