@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +69,26 @@ def unenforced(settings: Settings, bare_cluster: Cluster) -> Iterator[None]:
     node.enforce(settings, is_on=True)
 
 
+@pytest.fixture
+def stopped_enforcer(settings: Settings, bare_cluster: Cluster) -> Iterator[None]:
+    """The process that enforces is there and does nothing."""
+    if bare_cluster.provider != "node":
+        pytest.skip(f"the enforcer of a cluster of {bare_cluster.provider} is not ours to stop")
+    os.kill(_enforcer(settings), signal.SIGSTOP)
+    yield
+    os.kill(_enforcer(settings), signal.SIGCONT)
+
+
+def _enforcer(settings: Settings) -> int:
+    state = os.fsencode(node.state_of(settings))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"proctor_cluster.enforcer" in words and state in words:
+                return int(process.name)
+    raise LookupError("no enforcer runs")
+
+
 def test_a_pod_that_may_reach_nothing_reaches_nothing_and_stays_ready(bare_cluster, images, namespace):
     """No pod, no API server, no DNS; the kubelet's probes still reach the pod, and other pods do."""
     server = pods.serve(bare_cluster, namespace, "server", images["proctor-agent"])
@@ -106,6 +130,17 @@ def test_a_new_pod_is_isolated_from_its_first_packet_on(bare_cluster, images, na
     _policy(bare_cluster, namespace, "client")
     pods.run(bare_cluster, namespace, "client", images["proctor-agent"], TRY_AT_ONCE.format(address=server))
     assert pods.finish(bare_cluster, namespace, "client") == "ended\n"
+
+
+@pytest.mark.usefixtures("stopped_enforcer")
+def test_no_pod_starts_while_nobody_enforces(settings, bare_cluster, images, namespace):
+    """A pod waits for its rules: while the enforcer does not answer it stays Pending, and it starts when it does."""
+    pods.run(bare_cluster, namespace, "waits", images["proctor-agent"], "print('started')")
+    time.sleep(6)
+    phase = bare_cluster.kubectl("-n", namespace, "get", "pod", "waits", "-o", "jsonpath={.status.phase}")
+    assert phase == "Pending"
+    os.kill(_enforcer(settings), signal.SIGCONT)
+    assert pods.finish(bare_cluster, namespace, "waits") == "started\n"
 
 
 @pytest.mark.usefixtures("unenforced")
