@@ -25,6 +25,8 @@ class GatewayState:
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     looks: int = 0
+    drops: set[int] = field(default_factory=set)
+    """The requests, counted from 0, that are carried out and whose answer is lost."""
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: dict[str, Any]) -> Answer:
         """What the gateway says to a request."""
@@ -115,7 +117,11 @@ def running(state: GatewayState) -> Iterator[str]:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
             headers = {key.lower(): value for key, value in self.headers.items()}
+            number = len(state.requests)
             status, answer, more = state.answer(self.command, self.path, headers, body)
+            if number in state.drops:
+                self.close_connection = True
+                return
             content = answer["raw"].encode() if "raw" in answer else json.dumps(answer).encode()
             self.send_response(status)
             for key, value in {"content-type": "application/json", "content-length": str(len(content)), **more}.items():

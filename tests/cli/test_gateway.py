@@ -99,7 +99,7 @@ def test_a_busy_gateway_is_asked_again() -> None:
     with _gateway(state) as gateway:
         wait, told = _wait(gateway)
         assert wait.submit(ORDER).id == "task-1"
-    assert "the gateway is busy" in told.getvalue()
+    assert "TooManyTasks: queue full; again in 0 s" in told.getvalue()
     assert [headers["idempotency-key"] for _, _, headers in state.requests] == ["key-1", "key-1"]
 
 
@@ -120,6 +120,17 @@ def test_a_task_that_takes_longer_than_we_wait_goes_on() -> None:
             wait.for_end(task)
     assert "task task-1 is Running after 0s; it goes on" in raised.value.message
     assert raised.value.hints[0] == "kubectl proctor tasks refunds task-1 -n support --watch"
+
+
+def test_a_gateway_that_goes_away_is_asked_again() -> None:
+    """While the task is sent, for its key makes that harmless; and while it is waited for."""
+    state = GatewayState(ends_after=2, drops={0, 2})
+    with _gateway(state) as gateway:
+        wait, told = _wait(gateway)
+        task = wait.for_end(wait.submit(ORDER))
+    assert task.phase == "Succeeded"
+    assert len(state.tasks) == 1
+    assert told.getvalue().count("went away") == 2
 
 
 def test_a_gateway_that_is_not_there_is_named() -> None:

@@ -2,6 +2,7 @@
 
 CliError         1   something failed: the text says what, the hint says what to do
 ├─ Refused       1   the API server finds fault with an object
+├─ Away          1   the API server or the gateway cannot be reached now; it may be in a moment
 ├─ Misused       2   the command line or its input is wrong
 ├─ NotFound      4   the object is not there
 ├─ Denied        5   somebody may not do that
@@ -44,6 +45,10 @@ class Refused(CliError):  # noqa: N818 - what happened to the object
     def __init__(self, message: str, causes: tuple[tuple[str, str], ...]) -> None:
         super().__init__(message)
         self.causes = causes
+
+
+class Away(CliError):  # noqa: N818 - a state of the other side
+    """The API server or the gateway cannot be reached now. Whoever waits for something may try again."""
 
 
 class Misused(CliError):  # noqa: N818 - what the person did

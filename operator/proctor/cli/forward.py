@@ -11,7 +11,7 @@ import httpcore2
 import httpx2
 
 from proctor.cli.cluster import Cluster
-from proctor.cli.errors import CliError, Denied, NotFound
+from proctor.cli.errors import Away, CliError, Denied
 from proctor.cli.resources import PODS
 from proctor.plan.world import Manifest
 
@@ -98,18 +98,18 @@ def _connect(cluster: Cluster, namespace: str, selector: str, port: int) -> http
 
 
 def ready_pod(pods: Iterable[Manifest], namespace: str, selector: str) -> str:
-    """The name of a pod that is ready. Raises NotFound, CliError that say how many there are."""
+    """The name of a pod that is ready. Raises Away, which says how many there are."""
     found = list(pods)
     for pod in found:
         conditions = {each["type"]: each["status"] for each in pod.get("status", {}).get("conditions", ())}
         if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):
             return str(pod["metadata"]["name"])
     if not found:
-        raise NotFound(
+        raise Away(
             f"namespace {namespace} has no pods {selector}",
             "is proctor installed there? --installation NAMESPACE names another one, --gateway URL another way",
         )
-    raise CliError(f"none of {len(found)} pods {selector} is ready", f"kubectl get pods -n {namespace} -l {selector}")
+    raise Away(f"none of {len(found)} pods {selector} is ready", f"kubectl get pods -n {namespace} -l {selector}")
 
 
 def _refused(exc: Any, namespace: str, pod: str) -> CliError:

@@ -11,21 +11,26 @@ from urllib.parse import quote
 import httpx2
 from pydantic import ValidationError
 
-from proctor.cli.errors import CliError, Denied, NotFound, TimedOut
+from proctor.cli.errors import Away, CliError, Denied, NotFound
 from proctor.cli.refusals import cause
 from proctor.cli.tasks import Call, Task
 
 _MARGIN_SECONDS = 10.0
 _PAGE = 100
+_WHERE = "kubectl get pods -n proctor-system"
 _T = TypeVar("_T")
 
 
 class Busy(CliError):  # noqa: N818 - a state of the gateway
-    """The gateway cannot take the task now, and says when to ask again."""
+    """The gateway, or the agent behind it, cannot take the task now; it says when to ask again."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message, f"try again in {retry_after:g} s")
         self.retry_after = retry_after
+
+
+class Interrupted(Away):
+    """The gateway was reached, and went away before it answered: what was asked may have been done."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,12 @@ def _parsed(parse: Callable[[Any], _T], value: Any) -> _T:
 def _reached(url: str) -> Iterator[None]:
     try:
         yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as exc:
+        raise Away(f"the gateway at {url} cannot be reached: {cause(exc)}", _WHERE) from exc
     except httpx2.TimeoutException as exc:
-        raise TimedOut(f"the gateway at {url} did not answer in time") from exc
+        raise Interrupted(f"the gateway at {url} did not answer in time", _WHERE) from exc
     except httpx2.HTTPError as exc:
-        raise CliError(
-            f"the gateway at {url} cannot be reached: {cause(exc)}", "kubectl get pods -n proctor-system"
-        ) from exc
+        raise Interrupted(f"the gateway at {url} went away: {cause(exc)}", _WHERE) from exc
 
 
 def _no_gateway(response: httpx2.Response) -> CliError:
@@ -120,10 +125,8 @@ def _problem(response: httpx2.Response, agent: str) -> CliError:
     """What the gateway's refusal means to a person."""
     try:
         problem: Mapping[str, Any] = response.json()
-        reason, detail = (
-            str(problem.get("reason") or problem["type"]).rsplit("/", 1)[-1],
-            str(problem.get("detail", "")),
-        )
+        reason = str(problem.get("reason") or problem["type"]).rsplit("/", 1)[-1]
+        detail = str(problem.get("detail", ""))
     except (ValueError, KeyError, AttributeError):
         return _no_gateway(response)
     said = f"Agent {agent}: {reason}: {detail}"

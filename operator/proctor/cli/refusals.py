@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from proctor.cli.errors import CliError, TimedOut
+from proctor.cli.errors import Away, CliError
 
 
 @contextmanager
@@ -24,9 +24,9 @@ def refusal(about: str, host: str) -> Iterator[None]:
             "is the kubeconfig of another cluster, or of one that was made anew?",
         ) from exc
     except (transport.ReadTimeoutError, transport.ConnectTimeoutError) as exc:
-        raise TimedOut(f"{about}: {host} did not answer in time") from exc
+        raise Away(f"{about}: {host} did not answer in time") from exc
     except (transport.HTTPError, OSError) as exc:
-        raise CliError(
+        raise Away(
             f"{about}: the API server {host} cannot be reached: {cause(exc)}",
             "kubectl cluster-info    tries the same with kubectl",
         ) from exc

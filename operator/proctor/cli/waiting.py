@@ -12,11 +12,11 @@ from rich.status import Status
 from rich.text import Text
 
 from proctor.cli.draw import task as draw
-from proctor.cli.errors import CliError, TimedOut
-from proctor.cli.gateway import Busy, Gateway, Order
+from proctor.cli.errors import Away, TimedOut
+from proctor.cli.gateway import Busy, Gateway, Interrupted, Order
 from proctor.cli.tasks import Task
 from proctor.cli.terminal import Terminal
-from proctor.cli.wording import span
+from proctor.cli.wording import printable, span
 
 _LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 15.0
@@ -40,11 +40,12 @@ class Wait:
             while True:
                 try:
                     return self.gateway.submit(order)
-                except Busy as busy:
-                    if time.monotonic() + busy.retry_after > min(patience, self._deadline):
+                except (Busy, Interrupted) as fault:
+                    pause = fault.retry_after if isinstance(fault, Busy) else _LOOK_SECONDS
+                    if time.monotonic() + pause > min(patience, self._deadline):
                         raise
-                    self.terminal.note(Text(f"the gateway is busy; again in {busy.retry_after:g} s", "quiet"))
-                    time.sleep(busy.retry_after)
+                    self.terminal.note(Text(f"{printable(fault.message)}; again in {pause:g} s", "quiet"))
+                    time.sleep(pause)
 
     def for_end(self, task: Task) -> Task:
         """The task when it has ended. Raises TimedOut; the task itself goes on."""
@@ -60,13 +61,11 @@ class Wait:
     def _look(self, task: Task, wait: float) -> Task:
         try:
             seen = self.gateway.task(task.id, wait)
-        except CliError as error:
-            if error.code in {TimedOut.code, CliError.code}:
-                # The gateway may be restarting; the task is kept, and so is our patience until the deadline.
-                self.terminal.note(Text(f"{error.message}; trying again", "quiet"))
-                time.sleep(_LOOK_SECONDS)
-                return task
-            raise
+        except (Away, Busy) as fault:
+            # The gateway may be restarting; the task is kept, and so is our patience until the deadline.
+            self.terminal.note(Text(f"{printable(fault.message)}; again in {_LOOK_SECONDS:g} s", "quiet"))
+            time.sleep(_LOOK_SECONDS)
+            return task
         if seen.phase != task.phase and not self.terminal.err.is_terminal:
             self.terminal.note(draw.change(seen, datetime.now(UTC)))
         return seen

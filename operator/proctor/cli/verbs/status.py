@@ -19,7 +19,7 @@ from proctor.cli.cluster import Cluster
 from proctor.cli.connecting import connect
 from proctor.cli.draw import agent as draw_agent
 from proctor.cli.draw import fleet as draw_fleet
-from proctor.cli.errors import CliError, Code, Denied, Misused, NotFound, TimedOut
+from proctor.cli.errors import Away, CliError, Code, Misused, TimedOut
 from proctor.cli.resources import AGENTS, CONNECTORS, PODS
 from proctor.cli.terminal import Format, Terminal
 from proctor.cli.views import agent as views_agent
@@ -147,9 +147,7 @@ def _seen_again(asked: Asked, at_least_every: float) -> Iterator[Seen | CliError
     for _ in looks(asked.cluster, _watched(asked), at_least_every=at_least_every):
         try:
             yield _look(asked)
-        except (NotFound, Denied):
-            raise
-        except CliError as fault:
+        except Away as fault:
             # An API server that restarts is no reason to make a person start anew.
             yield fault
 

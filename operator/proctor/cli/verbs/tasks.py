@@ -15,11 +15,12 @@ from proctor.api import names
 from proctor.cli import dump, options, reaching
 from proctor.cli.connecting import connect
 from proctor.cli.draw import task as draw
-from proctor.cli.errors import CliError, Code, Denied, Misused, NotFound
-from proctor.cli.gateway import Gateway
+from proctor.cli.errors import Away, Code, Misused
+from proctor.cli.gateway import Busy, Gateway
 from proctor.cli.reaching import Wanted
 from proctor.cli.tasks import Phase, Task
 from proctor.cli.terminal import Format, Terminal
+from proctor.cli.wording import printable
 
 _LOOK_SECONDS = 2.0
 
@@ -168,9 +169,7 @@ def _again(asked: Asked) -> tuple[Task, ...]:
     while True:
         try:
             return _found(asked)
-        except (Denied, NotFound):
-            raise
-        except CliError as error:
+        except (Away, Busy) as fault:
             # A gateway that restarts is no reason to make a person start anew.
-            asked.terminal.note(Text(f"{error.message}; trying again", "quiet"))
+            asked.terminal.note(Text(f"{printable(fault.message)}; again in {_LOOK_SECONDS:g} s", "quiet"))
             time.sleep(_LOOK_SECONDS)
