@@ -1,0 +1,1 @@
+"""Planning: pure functions, tables and golden manifests."""
