@@ -289,12 +289,14 @@ def test_a_gateway_that_is_away_is_waited_for(cluster: Installed, ns: Namespace)
     callers = [{"serviceAccount": {"namespace": ns.name, "name": "default"}}]
     ns.apply(an_agent(ns.name, runtime=program, access={"callers": callers}))
     ns.wait(is_("Ready", "True"))
-    words = [_program(cluster), "invoke", "clerk", "Hello", "-n", ns.name, "--timeout", "3m", "-o", "json"]
+    asked = [_program(cluster), "invoke", "clerk", "Hello", "-n", ns.name, "--timeout", "3m", "-o", "json"]
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=environment(cluster), **pipes) as process:
+    with subprocess.Popen(asked, env=environment(cluster), **pipes) as process:
         listed = f"kubectl proctor tasks clerk -n {ns.name} --phase Running -o name"
         eventually(lambda: shell(cluster, listed).out, bool)
-        cluster.kubectl("-n", "proctor-system", "delete", "pod", "-l", "app.kubernetes.io/name=proctor-gateway")
+        # One second is too short to finish what was begun: the next gateway has to.
+        words = ("delete", "pod", "-l", "app.kubernetes.io/name=proctor-gateway", "--grace-period=1")
+        cluster.kubectl("-n", "proctor-system", *words)
         out, err = process.communicate(timeout=180)
     assert process.returncode == 0, f"{out}\n{err}"
     assert json.loads(out)["output"] == "slowly"
