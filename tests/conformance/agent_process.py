@@ -90,6 +90,7 @@ def started(
     *,
     config: Mapping[str, Any] = CONFIG,
     wait_until_ready: bool = True,
+    port: int | None = None,
     **extra: str,
 ) -> Iterator[Agent]:
     """The agent run by `command` as an agent pod would run it; it is ready when the block begins.
@@ -98,7 +99,7 @@ def started(
     """
     file = directory / "agent.json"
     file.write_text(json.dumps(config), encoding="utf-8")
-    port = _free_port()
+    port = port or _free_port()
     # As in the pod: nothing of the environment but what the contract names, so that no credential or proxy leaks in.
     environment = {
         "PATH": os.environ["PATH"],
@@ -111,7 +112,7 @@ def started(
         "OPENAI_BASE_URL": f"{gateway_url}/v1",
         **extra,
     }
-    with (directory / "agent.log").open("wb") as log:
+    with (directory / "agent.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         agent = Agent(f"http://127.0.0.1:{port}", process)
         try:
