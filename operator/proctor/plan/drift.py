@@ -42,6 +42,8 @@ def changed(desired: Iterable[Manifest], observed: Iterable[Manifest]) -> tuple[
 
 
 def _holds(desired: object, observed: object) -> bool:
+    if desired == observed:
+        return True
     # Only what we own is compared: defaults of the API server and fields of others are theirs.
     if isinstance(desired, dict):
         return isinstance(observed, dict) and all(_holds(value, observed.get(key)) for key, value in desired.items())
@@ -51,7 +53,7 @@ def _holds(desired: object, observed: object) -> bool:
             and len(desired) == len(observed)
             and all(_holds(mine, theirs) for mine, theirs in zip(desired, observed, strict=True))
         )
-    return desired == observed or _is_same_quantity(desired, observed)
+    return _is_same_quantity(desired, observed)
 
 
 def _is_same_quantity(desired: object, observed: object) -> bool:
