@@ -185,7 +185,19 @@ _DEEDS: tuple[tuple[str, Callable[[], Moment], Deed, float], ...] = (
     ("namespace goes", SETTLED, delete(Ref("Namespace", "", NAMESPACE)), 10),
 )
 
+_STEPPED = {"delete mid-rollout", "revert mid-rollout", "supersede mid-rollout"}
+
 SCENARIOS = tuple(
-    Scenario(name, stage, act, seconds, secrets=_SECRETS, acts=ACTS, recreate=recreate)
+    Scenario(
+        name,
+        stage,
+        act,
+        seconds,
+        is_stepped=name in _STEPPED,
+        secrets=_SECRETS,
+        acts=ACTS,
+        overruling=frozenset({"changes the instructions", "reverts"}),
+        recreate=None if name in _STEPPED else recreate,
+    )
     for name, stage, act, seconds in _DEEDS
 )

@@ -36,6 +36,7 @@ class Guard:
         world.store.listeners.insert(0, self._see)
         self._checks: tuple[Callable[[Change], Iterator[str]], ...] = (
             self._stable_is_proven,
+            self._named_is_there,
             self._refused_stays_refused,
             self._stable_stays,
             self._only_ours,
@@ -54,10 +55,22 @@ class Guard:
                 fault = entry.get("exc_info")
                 self.found.append(f"bug: {entry['event']}: {fault!r}")
             self.found += [f"I9 a log tells a secret: {entry}" for each in self._secrets if each in repr(entry)]
+        self.found += self._deleted_again()
         for write in story.writes:
             if write.method == "DELETE" and not ((write.request.body or {}).get("preconditions") or {}).get("uid"):
                 self.found.append(f"I8 deletes by name alone: {write}")
         return self.found
+
+    def _deleted_again(self) -> Iterator[str]:
+        """Who was told that an object is gone must not take it for alive again."""
+        done: set[tuple[str, str]] = set()
+        for write in self._world.story.writes:
+            if write.method == "DELETE":
+                uid = str(((write.request.body or {}).get("preconditions") or {}).get("uid"))
+                if (write.by, uid) in done:
+                    yield f"cache: {write} again"
+                if write.status == 200:
+                    done.add((write.by, uid))
 
     def _see(self, change: Change) -> None:
         self._learn(change.body)
@@ -90,6 +103,18 @@ class Guard:
         uid, stable = change.body["metadata"]["uid"], _stable_in(change.body)
         if stable and stable != _stable_in(change.before) and (uid, stable) not in self._proven:
             yield f"I12 {stable} became stable, and its pods were never all ready"
+
+    def _named_is_there(self, change: Change) -> Iterator[str]:
+        """What a status newly names must exist already: who reads the status goes there."""
+        if not _is_status_by_operator(change, "Agent"):
+            return
+        candidate = change.body["status"].get("revision", {}).get("candidate")
+        before = (change.before or {}).get("status", {}).get("revision", {}).get("candidate")
+        children = (
+            body for body in self._world.store.all("Deployment") if _owner(body) == change.body["metadata"]["uid"]
+        )
+        if candidate and candidate != before and candidate not in {labels_of(each)[_REVISION] for each in children}:
+            yield f"I7 the status names {candidate}, which has no Deployment"
 
     def _refused_stays_refused(self, change: Change) -> Iterator[str]:
         if not _is_status_by_operator(change, "Agent"):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, cast
 
 import aiohttp
@@ -58,6 +59,11 @@ class Surroundings:
     platform: Platform
     elects: bool = False
     """Whether processes take part in the election; without it, the one process leads from the start."""
+
+
+@cache
+def _settings(image: str) -> Settings:
+    return Settings(agent_image=image)
 
 
 class SimulatedClient(client.Client):
@@ -187,7 +193,7 @@ class Process:
             monotonic=timeline.time,
         )
         return _Simulated(
-            settings=Settings(agent_image=around.platform.agent_image),
+            settings=_settings(around.platform.agent_image),
             client=connection,
             session=cast("aiohttp.ClientSession", None),
             watches=Watches(kube, self.cache, intake, timeline),

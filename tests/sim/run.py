@@ -9,14 +9,15 @@ from functools import cache
 
 from tests.sim import ending
 from tests.sim.ending import Ending
-from tests.sim.faults import Plan
+from tests.sim.faults import Fail, OnWrite, Plan
 from tests.sim.guard import Guard
 from tests.sim.injector import Injector
 from tests.sim.scenario import Deed, Scenario
 from tests.sim.world import Story, World
 
 QUIET_SECONDS = 30.0
-HORIZON_SECONDS = 4000.0
+HORIZON_SECONDS = 420.0
+"""Within which all is well again: a regular list comes every five minutes, and shows what a watch did not."""
 _STEP_SECONDS = 5.0
 
 
@@ -86,11 +87,12 @@ def _play(
     first = world.store.version
     injector.arm()
     setting.scenario.act(world)
-    _rest(world, setting.scenario.seconds)
+    horizon = _horizon(plan)
+    _rest(world, setting.scenario.seconds, horizon)
     if setting.later is not None:
         setting.later(world)
-        _rest(world, max(setting.scenario.seconds, QUIET_SECONDS))
-    findings = _settle(world, expected, begin, with_history)
+        _rest(world, max(setting.scenario.seconds, QUIET_SECONDS), horizon)
+    findings = _settle(world, expected, begin + horizon, with_history)
     creates = Counter(
         str(change.ref)
         for change in world.store.log
@@ -112,23 +114,30 @@ def _play(
     )
 
 
-def _rest(world: World, seconds: float) -> None:
+def _horizon(plan: Plan) -> float:
+    """A write that fails twenty times is tried at growing intervals of up to two minutes."""
+    faults = (each.fault for each in plan if isinstance(each, OnWrite))
+    patience = sum(130.0 * each.times for each in faults if isinstance(each, Fail) and each.times > 1)
+    return HORIZON_SECONDS + patience
+
+
+def _rest(world: World, seconds: float, horizon: float) -> None:
     """Until nothing was written for a while, and no less than so long."""
     world.run_for(seconds)
-    deadline = world.timeline.time() + HORIZON_SECONDS
+    deadline = world.timeline.time() + horizon
     while world.timeline.time() < world.story.last_write + QUIET_SECONDS and world.timeline.time() < deadline:
         world.run_for(_STEP_SECONDS)
 
 
-def _settle(world: World, expected: Ending | None, begin: float, with_history: bool) -> list[str]:
+def _settle(world: World, expected: Ending | None, end: float, with_history: bool) -> list[str]:
     while True:
         faults = list(_faults(world, expected, with_history))
         if not faults:
             return []
-        if world.timeline.time() > begin + HORIZON_SECONDS:
+        if world.timeline.time() > end:
             return faults
         world.run_for(QUIET_SECONDS)
-        _rest(world, 0)
+        _rest(world, 0, HORIZON_SECONDS)
 
 
 def _faults(world: World, expected: Ending | None, with_history: bool) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from tests.sim.faults import Acts
@@ -21,9 +21,13 @@ class Scenario:
     act: Deed
     seconds: float = 10.0
     """For how long something may still happen by itself after the act, though nothing is written meanwhile."""
+    is_stepped: bool = False
+    """Whether the act goes on for a while: then a fault may keep the operator from seeing what was between."""
     secrets: tuple[str, ...] = ()
-    acts: Acts | None = None
+    acts: Acts = field(default_factory=dict)
     """What people do at bad moments."""
+    overruling: frozenset[str] = frozenset()
+    """Those of them that a later step of the act would undo."""
     recreate: Deed | None = None
     """Deletes what the scenario is about and makes it again with the same name."""
 

@@ -52,6 +52,8 @@ def without(value: Any, gone: Fields, kept: Fields) -> Any:
 
 def differing(before: Any, after: Any, path: Path = ()) -> Iterator[Path]:
     """The paths whose values differ: those that change hands when somebody updates an object."""
+    if before is after:
+        return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in {*before, *after}:
             yield from differing(before.get(key, _MISSING), after.get(key, _MISSING), (*path, key))

@@ -148,8 +148,11 @@ class Store:
 
     def _change_hands(self, before: Body, after: Body, manager: str) -> None:
         # What somebody changes is theirs from then on: a field that another manager stops sending stays if they set it.
-        changed = frozenset(_owned_paths(before, after))
         managers = self._managers[before["metadata"]["uid"]]
+        if not managers:
+            # Nobody applies this object, so nobody will ask whose its fields are.
+            return
+        changed = frozenset(_owned_paths(before, after))
         for name, owned in managers.items():
             if name != manager:
                 managers[name] = owned - changed
