@@ -162,7 +162,7 @@ async def house(
     ports: Ports = listens.result()
     headers = {"authorization": f"Bearer {objects.CALLER_TOKEN}"}
     async with httpx2.AsyncClient(
-        base_url=f"http://127.0.0.1:{ports.callers}", headers=headers, timeout=60, trust_env=False
+        base_url=f"http://127.0.0.1:{ports.callers}", headers=headers, timeout=60, trust_env=False, verify=False
     ) as caller:
         built = House(world, chosen, ports, caller, stop, serving)
         if cluster is None:

@@ -79,7 +79,9 @@ class SmallAgent:
     async def _work(self, task: dict[str, Any], token: str, traceparent: str) -> Response:
         told: list[Any] = []
         headers = {"authorization": f"Bearer {token}", "traceparent": traceparent}
-        async with httpx2.AsyncClient(base_url=self.gateway, headers=headers, timeout=60, trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            base_url=self.gateway, headers=headers, timeout=60, trust_env=False, verify=False
+        ) as client:
             for step in task["input"]:
                 ((verb, what),) = step.items()
                 if verb in {"chat", "call"}:

@@ -105,7 +105,7 @@ async def test_limits_hold_when_calls_come_together(gateway: House):
         headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
         async with httpx2.AsyncClient(
-            base_url=gateway.agents_url, headers=headers, trust_env=False, timeout=30
+            base_url=gateway.agents_url, headers=headers, trust_env=False, verify=False, timeout=30
         ) as http:
             answers = await asyncio.gather(*(http.post("/v1/chat/completions", json=body) for _ in range(20)))
         assert sorted(answer.status_code for answer in answers) == [200] * 3 + [403] * 17
@@ -138,7 +138,7 @@ async def test_retry_after_is_passed_on(gateway: House):
         task = (await gateway.task({"sleep": 20})).json()["id"]
         await gateway.in_phase(task, "Running")
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "rate limited"}]}
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
             answer = await http.post(
                 f"{gateway.agents_url}/v1/chat/completions",
                 json=body,
@@ -179,7 +179,7 @@ async def test_a_stream_is_passed_on_as_it_comes(gateway: House):
         headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         events, arrivals = [], []
         async with (
-            httpx2.AsyncClient(trust_env=False) as http,
+            httpx2.AsyncClient(trust_env=False, verify=False) as http,
             http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=headers) as answer,
         ):
             async for line in answer.aiter_lines():
@@ -226,7 +226,7 @@ async def test_an_agent_that_stops_reading_ends_the_call(gateway: House, model: 
         body = {"model": "gpt-5-mini", "stream": True, "messages": [{"role": "user", "content": "drip"}]}
         headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         async with (
-            httpx2.AsyncClient(trust_env=False) as http,
+            httpx2.AsyncClient(trust_env=False, verify=False) as http,
             http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=headers) as answer,
         ):
             await anext(answer.aiter_lines())
@@ -254,7 +254,9 @@ async def test_models_lists_the_declared_one(gateway: House):
     async with gateway.pod("one") as agent:
         task = (await gateway.task({"sleep": 20})).json()["id"]
         await gateway.in_phase(task, "Running")
-        async with httpx2.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {agent.tokens[0]}"}) as http:
+        async with httpx2.AsyncClient(
+            trust_env=False, verify=False, headers={"authorization": f"Bearer {agent.tokens[0]}"}
+        ) as http:
             models = (await http.get(f"{gateway.agents_url}/v1/models")).json()
             assert [model["id"] for model in models["data"]] == ["gpt-5-mini"]
             await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
@@ -269,7 +271,9 @@ async def test_a_token_opens_nothing_after_its_attempt(gateway: House):
         await gateway.done({"answer": 1})
         headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
-        async with httpx2.AsyncClient(base_url=gateway.agents_url, headers=headers, trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            base_url=gateway.agents_url, headers=headers, trust_env=False, verify=False
+        ) as http:
             chat = await http.post("/v1/chat/completions", json=body)
             tools = await agent.rpc(http, "crm", "tools/list", {})
             call = await agent.rpc(http, "crm", "tools/call", {"name": "get_customer", "arguments": {}})
@@ -281,7 +285,7 @@ async def test_a_token_opens_nothing_after_its_attempt(gateway: House):
 @pytest.mark.parametrize("token", ["", "nonsense", "e30.e30.e30", objects.CALLER_TOKEN])
 async def test_only_task_tokens_open_the_agents_listener(gateway: House, token: str):
     """Neither a caller's token nor anything else will do."""
-    async with httpx2.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {token}x"}) as http:
+    async with httpx2.AsyncClient(trust_env=False, verify=False, headers={"authorization": f"Bearer {token}x"}) as http:
         chat = await http.post(f"{gateway.agents_url}/v1/chat/completions", json={})
         tools = await http.post(f"{gateway.agents_url}/mcp/crm", json={})
     assert (chat.status_code, tools.status_code) == (401, 401)

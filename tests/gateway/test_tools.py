@@ -44,7 +44,9 @@ async def running(gateway: House, agent: SmallAgent) -> tuple[str, httpx2.AsyncC
     await gateway.in_phase(task, "Running")
     await eventually(lambda: agent.tokens)
     headers = {"authorization": f"Bearer {agent.tokens[-1]}"}
-    return task, httpx2.AsyncClient(base_url=gateway.agents_url, headers=headers, timeout=30, trust_env=False)
+    return task, httpx2.AsyncClient(
+        base_url=gateway.agents_url, headers=headers, timeout=30, trust_env=False, verify=False
+    )
 
 
 async def test_only_allowed_tools_are_shown(gateway: House):

@@ -1,0 +1,100 @@
+"""The gateway as a process of its own, in a cluster in memory that a file describes: so that it can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from proctor.api import names
+from proctor_gateway.access import Identity
+from proctor_gateway.clock import SystemClock
+from proctor_gateway.cluster.port import Kind
+from proctor_gateway.logs import configure
+from proctor_gateway.main import instance_name
+from proctor_gateway.serve import World, serve
+from proctor_gateway.settings import Settings
+from tests.gateway import objects
+from tests.gateway.memory import MemoryCluster
+
+
+def describe(file: Path, revision: Mapping[str, Any], kinds: Mapping[Kind, list[Mapping[str, Any]]]) -> None:
+    """Write down the cluster that the process shall see."""
+    file.write_text(json.dumps({"revision": revision, "objects": {str(kind): kinds[kind] for kind in kinds}}))
+
+
+def _cluster(file: Path) -> MemoryCluster:
+    cluster = MemoryCluster()
+    described = json.loads(file.read_text())
+    revision = described["revision"]
+    cluster.revisions[objects.NAMESPACE, revision["metadata"]["name"]] = revision
+    cluster.tokens[objects.CALLER_TOKEN] = (Identity(objects.CALLER), names.AUDIENCE)
+    for kind, bodies in described["objects"].items():
+        for body in bodies:
+            cluster.apply(Kind(kind), body)
+            if kind == Kind.CONNECTOR:
+                cluster.secrets[objects.NAMESPACE, body["metadata"]["name"]] = {"token": objects.KEY}
+    return cluster
+
+
+async def _run(file: Path) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await serve(World(Settings(), _cluster(file), SystemClock(), instance_name()), stop)
+
+
+@dataclass
+class Gateway:
+    """A process that serves."""
+
+    process: subprocess.Popen[bytes]
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        """Where callers go."""
+        return f"http://127.0.0.1:{self.settings.caller_port}"
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM, and how the process ended."""
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+def start(file: Path, settings: Settings) -> Gateway:
+    """Start the process, and wait until it is ready."""
+    values = settings.model_dump() | {"store": settings.store.get_secret_value()}
+    environment = {f"PROCTOR_GATEWAY_{name.upper()}": str(value) for name, value in values.items()}
+    command = [sys.executable, "-m", "tests.gateway.program", str(file)]
+    process = subprocess.Popen(command, env={**os.environ, **environment})
+    until = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, "the gateway ended at its start"
+        assert time.monotonic() < until, "the gateway did not become ready"
+        try:
+            ready = httpx2.get(f"http://127.0.0.1:{settings.internal_port}/readyz", trust_env=False)
+            if ready.status_code == 200:
+                return Gateway(process, settings)
+        except httpx2.HTTPError:
+            pass
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    configure("info")
+    asyncio.run(_run(Path(sys.argv[1])))
