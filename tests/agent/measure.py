@@ -27,7 +27,7 @@ def main() -> None:
     with ActingGateway().serving() as gateway, tempfile.TemporaryDirectory() as directory:
         url = f"http://127.0.0.1:{gateway.port}"
         with started(COMMAND, url, Path(directory), config=config):
-            """The bytecode is made now, so that the start below is that of an image."""
+            pass  # The bytecode is made now, so that the start below is that of an image.
         began = time.monotonic()
         with started(COMMAND, url, Path(directory), config=config) as agent:
             report("ready after", time.monotonic() - began, "s")

@@ -38,7 +38,9 @@ class ActingGateway:
             "crm": _mcp_app(_make_crm(self._scenario_of)),
             "payments": _mcp_app(_make_payments(self._scenario_of)),
         }
-        config = uvicorn.Config(self, host=host, port=port, log_level="critical", access_log=False)
+        # At the end calls may be open that an agent has given up: they are not waited for.
+        quiet = {"log_level": "critical", "access_log": False, "timeout_graceful_shutdown": 1}
+        config = uvicorn.Config(self, host=host, port=port, **quiet)  # type: ignore[arg-type]
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
