@@ -32,7 +32,7 @@ def _gateway(state: GatewayState) -> Iterator[Gateway]:
 
 def _wait(gateway: Gateway, seconds: float = 10) -> tuple[Wait, Any]:
     told = io.StringIO()
-    return Wait(gateway, Terminal.on(io.StringIO(), told, width=200), timedelta(seconds=seconds)), told
+    return Wait(gateway, Terminal.on(io.StringIO(), told, width=200), timedelta(seconds=seconds), pause=0.05), told
 
 
 def test_a_task_is_sent_with_its_key_and_waited_for() -> None:

@@ -84,6 +84,8 @@ def test_help_tells_the_exit_codes(run: Run) -> None:
         (["invoke", "a", "[x", "--kubeconfig", "CONFIG"], 2, "begins like JSON, but is none"),
         (["invoke", "a", "x", "--kubeconfig", "CONFIG", "--gateway", "nonsense"], 2, "it must be http://HOST:PORT"),
         (["invoke", "a", "x", "--kubeconfig", "CONFIG", "--service-account", "a/b/c"], 2, "NAMESPACE/NAME"),
+        (["status", "..", "--kubeconfig", "CONFIG"], 2, ".. is no name of an object"),
+        (["tasks", "a", "..", "--kubeconfig", "CONFIG", "--gateway", "http://localhost:1"], 2, ".. is no name"),
         (["status", "--kubeconfig", "/absent"], 1, "there is no kubeconfig: /absent does not exist"),
         (["status", "--kubeconfig", "CONFIG", "--context", "other"], 2, "has no context other; it has: ctx"),
         (["status", "--kubeconfig", "CONFIG"], 1, "cannot be reached: Connection refused"),

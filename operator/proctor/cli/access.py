@@ -90,10 +90,10 @@ def refuse(status: int, body: bytes, about: str) -> NoReturn:
             )
         case 403:
             raise Denied(f"{about}: {said}", "ask for a Role with that verb on that resource")
-        case 404 if "could not find the requested resource" in said or not said:
+        case 404 if "could not find the requested resource" in said or not body.lstrip().startswith(b"{"):
             raise NotFound(
                 f"{about}: the API server does not know this kind",
-                "kubectl apply -k crds    installs proctor's kinds",
+                "kubectl apply --server-side -k manifests/crds    installs proctor's kinds",
             )
         case 404:
             raise NotFound(f"there is no {about}", *_elsewhere(said))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import httpx2
 from pydantic import ValidationError
 
 from proctor.cli.errors import Away, CliError, Denied, NotFound
 from proctor.cli.refusals import cause
+from proctor.cli.resources import segment
 from proctor.cli.tasks import Call, Task
 
 _MARGIN_SECONDS = 10.0
@@ -48,7 +48,7 @@ class Gateway:
     def __init__(self, client: httpx2.Client, namespace: str, name: str) -> None:
         self._client = client
         self._agent = f"{namespace}/{name}"
-        self._path = f"/agents/{quote(namespace, safe='')}/{quote(name, safe='')}/tasks"
+        self._path = f"/agents/{segment(namespace)}/{segment(name)}/tasks"
 
     def submit(self, order: Order) -> Task:
         """Send the task, or find the one that was sent before with this key."""
@@ -57,15 +57,15 @@ class Gateway:
 
     def task(self, task: str, wait: float = 0) -> Task:
         """The task as it is now; with `wait`, as it is when it has ended or that many seconds have passed."""
-        return self._task("GET", f"/{quote(task, safe='')}", params={"wait": f"{wait:g}"}, wait=wait)
+        return self._task("GET", f"/{segment(task)}", params={"wait": f"{wait:g}"}, wait=wait)
 
     def cancel(self, task: str) -> Task:
         """Ask for the task's end; one that has ended stays as it is."""
-        return self._task("POST", f"/{quote(task, safe='')}/cancel")
+        return self._task("POST", f"/{segment(task)}/cancel")
 
     def calls(self, task: str) -> tuple[Call, ...]:
         """What the task has asked of models and tools, in order."""
-        answer = self._ask("GET", f"/{quote(task, safe='')}/calls")
+        answer = self._ask("GET", f"/{segment(task)}/calls")
         return tuple(_parsed(Call.model_validate, each) for each in answer["items"])
 
     def tasks(self, most: int, phase: str | None = None) -> Iterator[Task]:

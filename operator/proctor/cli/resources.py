@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from proctor.api import names
+from proctor.cli.errors import Misused
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,15 @@ class Resource:
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         """The path of one object, of all in a namespace, or (without a namespace) of all in the cluster."""
         root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
-        # Quoted, so that a name from the command line cannot lead to another place.
-        where = f"/namespaces/{quote(namespace, safe='')}" if namespace and self.is_namespaced else ""
-        return f"{root}{where}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+        where = f"/namespaces/{segment(namespace)}" if namespace and self.is_namespaced else ""
+        return f"{root}{where}/{self.plural}" + (f"/{segment(name)}" if name else "")
+
+
+def segment(name: str) -> str:
+    """A name as one part of a path. Raises Misused for `..`, which clients take for the way up to another place."""
+    if name in {".", ".."}:
+        raise Misused(f"{name} is no name of an object")
+    return quote(name, safe="")
 
 
 # In words, not by the registry of the kinds: to build the models of all kinds takes longer than to show a status.

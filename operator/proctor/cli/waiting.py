@@ -18,7 +18,6 @@ from proctor.cli.tasks import Task
 from proctor.cli.terminal import Terminal
 from proctor.cli.wording import printable, span
 
-_LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 15.0
 
 
@@ -29,6 +28,8 @@ class Wait:
     gateway: Gateway
     terminal: Terminal
     limit: timedelta
+    pause: float = 2.0
+    """Seconds between two looks, and after a fault."""
 
     def __post_init__(self) -> None:
         self._deadline = time.monotonic() + self.limit.total_seconds()
@@ -41,7 +42,7 @@ class Wait:
                 try:
                     return self.gateway.submit(order)
                 except (Busy, Interrupted) as fault:
-                    pause = fault.retry_after if isinstance(fault, Busy) else _LOOK_SECONDS
+                    pause = fault.retry_after if isinstance(fault, Busy) else self.pause
                     if time.monotonic() + pause > min(patience, self._deadline):
                         raise
                     self.terminal.note(Text(f"{printable(fault.message)}; again in {pause:g} s", "quiet"))
@@ -55,7 +56,7 @@ class Wait:
                 rest = self._deadline - time.monotonic()
                 if rest <= 0:
                     raise self._late(task)
-                task = self._look(task, min(_LOOK_SECONDS, rest))
+                task = self._look(task, min(self.pause, rest))
         return task
 
     def _look(self, task: Task, wait: float) -> Task:
@@ -63,8 +64,8 @@ class Wait:
             seen = self.gateway.task(task.id, wait)
         except (Away, Busy) as fault:
             # The gateway may be restarting; the task is kept, and so is our patience until the deadline.
-            self.terminal.note(Text(f"{printable(fault.message)}; again in {_LOOK_SECONDS:g} s", "quiet"))
-            time.sleep(_LOOK_SECONDS)
+            self.terminal.note(Text(f"{printable(fault.message)}; again in {self.pause:g} s", "quiet"))
+            time.sleep(self.pause)
             return task
         if seen.phase != task.phase and not self.terminal.err.is_terminal:
             self.terminal.note(draw.change(seen, datetime.now(UTC)))

@@ -72,7 +72,7 @@ def _agent(forecast: AgentForecast, beside: Sequence[Difference] = ()) -> Iterat
     if forecast.revision.behaviour:
         yield Padding(changes(forecast.revision.behaviour), (0, 0, 0, 2))
     if beside:
-        yield Text("beside the revision", style="quiet")
+        yield Text("beside the revision" if forecast.revision.after else "the spec", style="quiet")
         yield Padding(changes(beside), (0, 0, 0, 2))
     for obstacle in forecast.obstacles:
         yield Text.assemble(("✗ ", "bad"), text(obstacle.reason, "bad"), "  ", text(obstacle.message))
