@@ -13,6 +13,8 @@ from proctor.cli.views.tone import Tone
 from proctor.cli.wording import one_line, printable
 
 _GAP = 2
+_LEAST = 16
+"""Columns of characters below which a shrunken cell says nothing."""
 _MARKS = {
     Tone.GOOD: "●",
     Tone.BUSY: "◐",
@@ -56,6 +58,7 @@ class Column:
     title: str
     importance: int = 0
     may_break: bool = False
+    may_shrink: bool = False
     is_number: bool = False
 
 
@@ -64,10 +67,13 @@ def table(columns: Sequence[Column], lines: Iterable[Sequence[Text]], width: int
     cells = [list(line) for line in lines]
     kept = _fitting(columns, cells, width)
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="head")
+    needs = [_need(column, [line[index] for line in cells]) for index, column in enumerate(columns)]
+    spare = width - sum(needs[index] + _GAP for index in kept)
     for index in kept:
         column = columns[index]
         grid.add_column(
             column.title,
+            max_width=max(needs[index], needs[index] + spare) if column.may_shrink else None,
             no_wrap=not column.may_break,
             overflow="fold" if column.may_break else "ellipsis",
             justify="right" if column.is_number else "left",
@@ -95,7 +101,9 @@ def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: 
 
 def _need(column: Column, values: Sequence[Text]) -> int:
     longest = max((value.cell_len for value in values), default=0)
-    return max(len(column.title), min(longest, 30) if column.may_break else longest)
+    if column.may_break:
+        return max(len(column.title), min(longest, 30))
+    return max(len(column.title), min(longest, _LEAST) if column.may_shrink else longest)
 
 
 def fields(pairs: Iterable[tuple[str, RenderableType]]) -> Table:

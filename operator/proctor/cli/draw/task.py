@@ -18,7 +18,7 @@ from proctor.cli.tasks import Call, Task
 from proctor.cli.views import task as views
 from proctor.cli.wording import age, counted, seconds, short
 
-_INPUT = 48
+_INPUT = 100
 _FAULT = 240
 
 
@@ -58,9 +58,9 @@ def tasks(found: Sequence[Task], now: datetime, width: int) -> RenderableType:
         Column("CALLS", 3, is_number=True),
         Column("TOKENS", 5, is_number=True),
         Column("COST", 3, is_number=True),
-        Column("TOOK", 2, is_number=True),
+        Column("TOOK", 1, is_number=True),
         Column("AGE", 1),
-        Column("INPUT", 2),
+        Column("INPUT", 2, may_shrink=True),
     )
     lines = (
         [
@@ -122,7 +122,7 @@ def calls(each: Task, made: Sequence[Call], width: int) -> RenderableType:
         Column("TOOK", 1, is_number=True),
         Column("TOKENS", 3, is_number=True),
         Column("COST", 3, is_number=True),
-        Column("ARGUMENTS", 5),
+        Column("ARGUMENTS", 2, may_shrink=True),
     )
     grid = table(columns, (_call(one) for one in made), width)
     tail = f"{counted(len(made), 'call')} · {counted(each.usage.tokens, 'token')} · cost {views.money(each.usage.cost)}"

@@ -62,12 +62,12 @@ def story(facts: AgentFacts, operator: Listing, now: datetime) -> Story:
     """The story of one Agent. `operator` holds the pods of the operator."""
     view = agents.view(facts)
     ready, reason, message = readiness(facts.agent)
-    serving = f" revision {view.summary.stable} serves" if view.summary.stable and ready != "True" else ""
-    headline = {"True": f"it does what its spec says: {message}", "False": message, "Unknown": message}[ready] or reason
+    serving = f"; revision {view.summary.stable} serves" if view.summary.ready_replicas else ""
+    headline = f"it does what its spec says: {message}" if ready == "True" else f"{reason}{serving}"
     return Story(
         subject=f"Agent {view.summary.namespace}/{view.summary.name}",
         tone=view.summary.tone,
-        headline=f"{headline};{serving}" if serving and "serv" not in headline else headline,
+        headline=headline,
         causes=tuple(_causes(facts, view, operator, now)),
         events=events(facts),
         withheld=view.withheld,
@@ -223,7 +223,10 @@ def events(facts: AgentFacts) -> tuple[EventView, ...]:
         # What the kubelet does as a matter of course explains nothing.
         if is_own or ((is_of_pods or is_of_revision) and each.get("type") == "Warning"):
             found.append(_event(each, f"{kind} {subject}"))
-    return tuple(sorted(found, key=lambda each: str(each.at), reverse=True)[:_MOST_EVENTS])
+    newest_first = sorted(found, key=lambda each: str(each.at), reverse=True)
+    # A condition that turns and what turned it say the same thing: it is told once.
+    once = {(each.subject, each.message): each for each in reversed(newest_first)}
+    return tuple(each for each in newest_first if once[each.subject, each.message] is each)[:_MOST_EVENTS]
 
 
 def _event(body: Manifest, subject: str) -> EventView:
