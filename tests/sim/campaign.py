@@ -42,7 +42,7 @@ ON_ONE: tuple[WriteFault, ...] = (
     Lag(seconds=3, of_kind="Agent"),
     StaleRestart(versions=20),
 )
-"""What can happen to a write while one operator runs. Of errors to which the client reacts alike, one stands for all."""
+"""What can happen to a write with one operator. Of errors to which the client reacts alike, one stands for all."""
 
 ALSO_ON_ONE: tuple[WriteFault, ...] = (
     Ambiguous(seconds=6),
@@ -177,7 +177,7 @@ def _column(kind: str) -> str:
         return "two"
     if kind.startswith("person"):
         return "people"
-    return kind.split()[0]
+    return kind.split(maxsplit=1)[0]
 
 
 def attack(trials: Iterable[Trial], table: Table) -> list[Result]:

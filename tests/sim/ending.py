@@ -103,8 +103,9 @@ def _masked(body: Body, uids: dict[str, str], *, with_history: bool) -> str:
     masked: dict[str, Any] = {**body, "metadata": kept}
     if not with_history:
         masked.pop("revision", None)
+    if "proctor.dev/applied" in kept.get("annotations", {}):
         # The digest of what was applied has the owner's uid in it.
-        kept["annotations"] = {**kept.get("annotations", {}), "proctor.dev/applied": "<digest>"}
+        kept["annotations"] = {**kept["annotations"], "proctor.dev/applied": "<digest>"}
     if body["kind"] == "Pod":
         status = body.get("status", {})
         masked["status"] = {"phase": status.get("phase"), "ready": is_ready(body)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from proctor.shell.errors import Retry
@@ -32,6 +32,12 @@ class Exchange:
     def commit(self) -> Answer:
         """Carries the request out."""
         return self.world.api.handle(self.request)
+
+    def commit_unheard(self) -> None:
+        """Carries the request out, and nobody hears of it."""
+        self.commit()
+        writes = self.world.story.writes
+        writes[-1] = replace(writes[-1], is_heard=False)
 
 
 class WriteFault(Protocol):
@@ -69,7 +75,7 @@ class Ambiguous:
 
     async def strike(self, exchange: Exchange) -> Answer:
         """The client cannot know."""
-        exchange.commit()
+        exchange.commit_unheard()
         await asyncio.sleep(self.seconds)
         raise Retry(f"{exchange.request.method} {exchange.request.path}: ServerDisconnectedError")
 
@@ -83,7 +89,7 @@ class Late:
 
     async def strike(self, exchange: Exchange) -> Answer:
         """The client gives up first."""
-        exchange.world.timeline.call_later(self.seconds, exchange.commit)
+        exchange.world.timeline.call_later(self.seconds, exchange.commit_unheard)
         return await _never()
 
 
@@ -125,7 +131,7 @@ class Fail:
     async def strike(self, exchange: Exchange) -> Answer:
         """The refusal, now and as often as is left."""
         if self.status == 404 and exchange.request.method == "DELETE":
-            exchange.commit()
+            exchange.commit_unheard()
         if self.times > 1:
             exchange.injector.fail_again(exchange.request, Fail(self.status, self.times - 1))
         if self.status == 503:

@@ -69,7 +69,7 @@ class Guard:
                 uid = str(((write.request.body or {}).get("preconditions") or {}).get("uid"))
                 if (write.by, uid) in done:
                     yield f"cache: {write} again"
-                if write.status == 200:
+                if write.status == 200 and write.is_heard:
                     done.add((write.by, uid))
 
     def _see(self, change: Change) -> None:

@@ -53,6 +53,8 @@ class Write:
     subresource: str
     status: int
     request: Request
+    is_heard: bool = True
+    """Whether the operator got the answer."""
     renews: bool = False
     """Whether it only says that a measurement was made again, and showed the same."""
 
@@ -208,7 +210,7 @@ class Recording(ApiServer):
                 target.subresource,
                 answer.status,
                 request,
-                _renews(before, self.store.get(target.ref)),
+                renews=_renews(before, self.store.get(target.ref)),
             )
         )
         return answer
