@@ -18,7 +18,7 @@ from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.port import Cluster
 from proctor_gateway.errors import ClusterAway, Problem, StoreAway
 from proctor_gateway.reasons import Reason
-from proctor_gateway.store.cluster import Review, load_review, save_review
+from proctor_gateway.store.cluster import Review, drop_review, load_review, save_review
 from proctor_gateway.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -88,6 +88,7 @@ class Identities:
             return await self._recall(known, exc)
         now = self._clock.now()
         if identity is None:
+            await self._forget(known)
             return self._remember(known, _Answer(None, now + _REFUSED_FOR))
         end = _expiry(token, now + self._stale)
         review = Review(known, identity, for_gateway, now, min(now + self._stale, end))
@@ -111,6 +112,14 @@ class Identities:
             await self._database.write(lambda c: save_review(c, review))
         except StoreAway as exc:
             log.warning("a TokenReview was not kept", cause=str(exc))
+
+    async def _forget(self, known: str) -> None:
+        """A token that was accepted before is not to be let in by that when the API server goes away."""
+        try:
+            if await self._database.read(lambda c: load_review(c, known)) is not None:
+                await self._database.write(lambda c: drop_review(c, known))
+        except StoreAway as exc:
+            log.warning("a TokenReview was not forgotten", cause=str(exc))
 
     def _remember(self, known: str, answer: _Answer) -> _Answer:
         self._answers[known] = answer

@@ -11,6 +11,7 @@ import pytest
 
 from tests.demo.processes import System, running
 from tests.gateway import objects
+from tests.gateway import postgres as postgresql
 from tests.gateway.house import House, house
 
 _RULES = Path(__file__).parent / "model.yaml"
@@ -35,6 +36,27 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Refunds and their ledger."""
     with running("payments", "--database", str(tmp_path_factory.mktemp("payments") / "ledger.db")) as system:
         yield system
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    """A PostgreSQL. Where it is not installed its tests are skipped, but not by continuous integration."""
+    home = postgresql.binaries()
+    if home is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("continuous integration needs PostgreSQL: apt-get install postgresql")
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgresql.running(home) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, directory: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{directory}/store.db"
+    server: postgresql.Server = request.getfixturevalue("postgres")
+    return server.database()
 
 
 @pytest.fixture

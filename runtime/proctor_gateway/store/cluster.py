@@ -84,6 +84,11 @@ def save_review(connection: sa.Connection, review: Review) -> None:
     _upsert(connection, reviews, values, ("token",))
 
 
+def drop_review(connection: sa.Connection, token: str) -> None:
+    """The token with that hash is not accepted any more."""
+    connection.execute(sa.delete(reviews).where(reviews.c.token == token))
+
+
 def load_review(connection: sa.Connection, token: str) -> Review | None:
     """The last answer for the token with that hash."""
     row = connection.execute(sa.select(reviews).where(reviews.c.token == token)).one_or_none()
