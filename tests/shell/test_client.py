@@ -1,77 +1,134 @@
-"""What an answer of the API server means for the loop."""
+"""One request to an API server over real HTTP, and what its failure means for the loop."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from proctor.shell.client import Conflict, NotFound, _error
+from proctor.shell.access import connection
+from proctor.shell.client import APPLY, Client, Conflict, NotFound
 from proctor.shell.errors import Blocked, ProctorError, Retry
 
-PATH = "/apis/apps/v1/namespaces/support/deployments/refunds"
-TERMINATING = "unable to create new content in namespace support because it is being terminated"
-
-
-def answer(status: int, reason: str = "", message: str = "", retry_after: str | None = None) -> ProctorError:
-    """What becomes of a `metav1.Status`."""
-    return _error("PATCH", PATH, status, json.dumps({"reason": reason, "message": message}), retry_after)
-
-
-REACTIONS: dict[str, tuple[int, str, type[ProctorError]]] = {
-    "the object is not there": (404, "NotFound", NotFound),
-    "it is another version": (409, "Conflict", Conflict),
-    "the token has expired and will be renewed": (401, "Unauthorized", Retry),
-    "the server's time was up": (408, "Timeout", Retry),
-    "too many requests": (429, "TooManyRequests", Retry),
-    "the server failed": (500, "InternalError", Retry),
-    "a proxy failed": (502, "", Retry),
-    "no server is there": (503, "ServiceUnavailable", Retry),
-    "a proxy's time was up": (504, "", Retry),
-    "the request is malformed": (400, "BadRequest", Blocked),
-    "we may not": (403, "Forbidden", Blocked),
-    "admission or validation refuses": (422, "Invalid", Blocked),
-    "the object is too large": (413, "RequestEntityTooLarge", Blocked),
+_ANSWERS = {
+    "/missing": (404, {"reason": "NotFound", "message": "no such"}),
+    "/taken": (409, {"reason": "AlreadyExists", "message": "taken"}),
+    "/busy": (429, {"reason": "TooManyRequests", "message": "later"}),
+    "/down": (503, {"message": "away"}),
+    "/ending": (403, {"reason": "Forbidden", "message": "namespace x is being terminated"}),
+    "/denied": (403, {"reason": "Forbidden", "message": "quota exceeded"}),
+    "/wrong": (422, {"reason": "Invalid", "message": "spec.x: wrong"}),
+    "/garbled": (500, None),
 }
 
 
-@pytest.mark.parametrize(("status", "reason", "reaction"), REACTIONS.values(), ids=list(REACTIONS))
-def test_each_answer_has_its_reaction(status: int, reason: str, reaction: type[ProctorError]) -> None:
-    """Later, or not until somebody changes something."""
-    assert type(answer(status, reason)) is reaction
+async def _answer(request: web.Request) -> web.Response:
+    if request.path in _ANSWERS:
+        status, body = _ANSWERS[request.path]
+        headers = {"Retry-After": "7"} if status == 429 else {}
+        return web.Response(status=status, text=json.dumps(body) if body else "<html>", headers=headers)
+    heard = {
+        "method": request.method,
+        "path": request.path_qs,
+        "authorization": request.headers.get("Authorization"),
+        "content": request.headers.get("Content-Type"),
+        "body": (await request.text()) or None,
+    }
+    return web.json_response(heard)
 
 
-def test_a_conflict_is_tried_again() -> None:
-    """By the loop, on a World observed anew."""
-    assert issubclass(Conflict, Retry)
+@pytest.fixture
+async def server() -> AsyncIterator[str]:
+    """An HTTP server that says what it heard; its URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", _answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, 0.0), ("soon", 0.0), ("Wed, 21 Oct 2026", 0.0)])
-def test_the_server_says_how_long_to_wait(header: str | None, seconds: float) -> None:
-    """Retry-After in seconds is heeded, anything else is not guessed at."""
-    error = answer(429, "TooManyRequests", retry_after=header)
-    assert isinstance(error, Retry)
-    assert error.after_seconds == seconds
+@pytest.fixture
+async def client(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    """A client by a kubeconfig."""
+    monkeypatch.setitem(os.environ, "KUBECONFIG", "")
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        json.dumps(
+            {
+                "clusters": [{"name": "c", "cluster": {"server": server}}],
+                "users": [{"name": "u", "user": {"token": "secret-token"}}],
+                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "x",
+            }
+        )
+    )
+    client = await Client.connect(str(path))
+    yield client
+    await client.close()
 
 
-def test_a_namespace_that_goes_blocks_nobody() -> None:
-    """Its agents are about to go, too: no condition, only patience."""
-    error = answer(403, "Forbidden", TERMINATING)
-    assert isinstance(error, Retry)
-    assert error.after_seconds >= 5
+async def test_a_request_carries_what_it_was_given(client: Client) -> None:
+    """Method, path, query, body with its content type, and by what the API server knows us."""
+    heard = await client.request("PATCH", "/apis/a/b", query={"force": "true"}, body={"x": [1]}, content=APPLY)
+    assert heard == {
+        "method": "PATCH",
+        "path": "/apis/a/b?force=true",
+        "authorization": "Bearer secret-token",
+        "content": APPLY,
+        "body": '{"x":[1]}',
+    }
 
 
-def test_a_refusal_says_why_in_words_for_a_condition() -> None:
-    """Its reason is CamelCase, as a condition's must be, and its message is the server's."""
-    error = answer(403, "Forbidden", "exceeded quota: pods")
-    assert isinstance(error, Blocked)
-    assert (error.obstacle.reason, error.obstacle.message) == ("Forbidden", "exceeded quota: pods")
+async def test_a_request_without_a_body_sends_none(client: Client) -> None:
+    """A GET of the API server has no body."""
+    assert (await client.request("GET", "/api"))["body"] is None
 
 
-@pytest.mark.parametrize("text", ["upstream connect error", "", "[]", "null", '"text"', "<html>"])
-def test_an_answer_need_not_be_json(text: str) -> None:
-    """Proxies answer as they like."""
-    assert isinstance(_error("GET", PATH, 503, text, None), Retry)
-    blocked = _error("GET", PATH, 418, text, None)
-    assert isinstance(blocked, Blocked)
-    assert blocked.obstacle.reason == "ApiServerRefused418"
+FAILURES: dict[str, type[ProctorError]] = {
+    "/missing": NotFound,
+    "/taken": Conflict,
+    "/busy": Retry,
+    "/down": Retry,
+    "/ending": Retry,
+    "/denied": Blocked,
+    "/wrong": Blocked,
+    "/garbled": Retry,
+}
+
+
+@pytest.mark.parametrize(("path", "kind"), FAILURES.items())
+async def test_each_refusal_has_its_reaction(client: Client, path: str, kind: type[ProctorError]) -> None:
+    """Later, until somebody changes something, or whatever the caller makes of it."""
+    with pytest.raises(kind) as caught:
+        await client.request("GET", path)
+    assert type(caught.value) is kind
+    assert "secret-token" not in str(caught.value)
+
+
+async def test_the_server_says_how_long_to_wait(client: Client) -> None:
+    """Retry-After is in seconds."""
+    with pytest.raises(Retry) as caught:
+        await client.request("GET", "/busy")
+    assert caught.value.after_seconds == 7
+
+
+async def test_a_server_that_is_not_there_is_tried_again(client: Client) -> None:
+    """A connection that fails is a reason to wait, not to give up."""
+    client._server = "http://127.0.0.1:9"
+    with pytest.raises(Retry):
+        await client.request("GET", "/api")
+
+
+def test_without_any_access_the_operator_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a pod nor with a kubeconfig: nobody should have to guess."""
+    monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
+    monkeypatch.delitem(os.environ, "KUBECONFIG", raising=False)
+    with pytest.raises(ProctorError, match="KUBECONFIG"):
+        connection()

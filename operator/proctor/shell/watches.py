@@ -11,6 +11,7 @@ import structlog
 
 from proctor.api import names
 from proctor.shell import metrics
+from proctor.shell.access import connection
 from proctor.shell.cache import Cache, Key, key_of
 from proctor.shell.client import NotFound
 from proctor.shell.errors import ProctorError, Retry
@@ -116,8 +117,9 @@ class Watches:
             raise WatchStalled(f"the watch of {kind} did not tell of {len(silent)} changes, e.g. {silent[0]}")
 
 
-def _login(**kwargs: Any) -> Any:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _login(**_: Any) -> kopf.ConnectionInfo:
+    # Asked again when the API server no longer takes the token: the pod's has been replaced by then.
+    return connection()
 
 
 def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
