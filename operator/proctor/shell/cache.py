@@ -1,6 +1,7 @@
 """What we know of the cluster: filled by watches, by our own writes and by a regular list; read by every reconcile.
 
-Bodies are kept as compressed JSON: ten thousand agents with their children have to fit into a small container.
+Bodies are kept as compressed JSON: ten thousand agents with their children have to fit into a small container. Those
+in use, which are read and replaced several times within seconds, are kept as they are. Nobody may change a body.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from proctor.api import names
 from proctor.plan.world import Manifest
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_POD_STATUS = ("phase", "reason", "conditions", "containerStatuses")
+_STATUS = {
+    "Pod": ("phase", "reason", "conditions", "containerStatuses"),
+    "Deployment": ("observedGeneration", "replicas", "readyReplicas", "updatedReplicas", "conditions"),
+    "PodDisruptionBudget": (),
+}
+"""The fields of a status that anybody asks for. Without the others, most of what a controller reports is no news."""
+
+_CONDITIONS = {"Pod": ("PodScheduled", "False"), "Deployment": ("ReplicaFailure", "True")}
+_CONTAINER = ("name", "image", "ready", "state", "lastState")
+_IN_USE = 1_000
 _TOMBSTONES = 20_000
 
 
@@ -28,13 +38,15 @@ class Key(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     uid: str
     version: int
+    generation: int
     owner: str | None
     agent: str | None
-    packed: bytes
+    packed: bytes | None = None
+    """None while the body is in use and has not been packed yet."""
 
 
 class Cache:
@@ -46,6 +58,8 @@ class Cache:
         self._by_owner: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_agent: defaultdict[tuple[str, str, str], set[Key]] = defaultdict(set)
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._in_use: OrderedDict[Key, Manifest] = OrderedDict()
+        self._most_in_use = _IN_USE
 
     def put(self, body: Manifest) -> bool:
         """Takes in a version of an object; whether it was news."""
@@ -61,8 +75,9 @@ class Cache:
             self._bury(old.uid)
         self._forget(key)
         agent = metadata.get("labels", {}).get(names.AGENT)
-        entry = _Entry(uid, version, _controller_of(body), agent, _pack(body))
+        entry = _Entry(uid, version, int(metadata.get("generation", 0)), _controller_of(body), agent)
         self._entries[key] = entry
+        self._use(key, _slim(body))
         self._by_place[key.kind, key.namespace].add(key)
         if entry.owner:
             self._by_owner[entry.owner].add(key)
@@ -81,8 +96,23 @@ class Cache:
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """The object, if it is known."""
-        entry = self._entries.get(Key(kind, namespace, name))
-        return _unpack(entry) if entry else None
+        key = Key(kind, namespace, name)
+        return self._body(key) if key in self._entries else None
+
+    def holds(self, body: Manifest) -> bool:
+        """Whether the object is known, and in all that is kept of it just as it is here, whatever its version."""
+        key = key_of(body)
+        entry = self._entries.get(key)
+        return (
+            entry is not None
+            and entry.uid == body["metadata"]["uid"]
+            and _content(self._body(key)) == _content(_slim(body))
+        )
+
+    def generation(self, key: Key) -> int | None:
+        """The generation that is known of the object."""
+        entry = self._entries.get(key)
+        return entry.generation if entry else None
 
     def version(self, key: Key) -> int | None:
         """The resource version that is known of the object."""
@@ -96,15 +126,15 @@ class Cache:
 
     def owned(self, uid: str) -> tuple[Manifest, ...]:
         """The objects whose controller has that uid, in a fixed order."""
-        return tuple(_unpack(self._entries[key]) for key in sorted(self._by_owner.get(uid, ())))
+        return tuple(self._body(key) for key in sorted(self._by_owner.get(uid, ())))
 
     def of_agent(self, kind: str, namespace: str, agent: str) -> tuple[Manifest, ...]:
         """The objects of the kind that are labelled with the agent's name, in a fixed order."""
-        return tuple(_unpack(self._entries[key]) for key in sorted(self._by_agent.get((kind, namespace, agent), ())))
+        return tuple(self._body(key) for key in sorted(self._by_agent.get((kind, namespace, agent), ())))
 
     def within(self, kind: str, namespace: str) -> Iterator[Manifest]:
         """The objects of the kind in the namespace, in a fixed order."""
-        return (_unpack(self._entries[key]) for key in sorted(self._by_place.get((kind, namespace), ())))
+        return (self._body(key) for key in sorted(self._by_place.get((kind, namespace), ())))
 
     def keys(self, kind: str, namespace: str | None = None) -> list[Key]:
         """The keys of all objects of the kind, or of those in one namespace."""
@@ -132,6 +162,7 @@ class Cache:
 
     def _forget(self, key: Key) -> None:
         old = self._entries.pop(key, None)
+        self._in_use.pop(key, None)
         if old is None:
             return
         _discard(self._by_place, (key.kind, key.namespace), key)
@@ -139,6 +170,23 @@ class Cache:
             _discard(self._by_owner, old.owner, key)
         if old.agent:
             _discard(self._by_agent, (key.kind, key.namespace, old.agent), key)
+
+    def _body(self, key: Key) -> Manifest:
+        body = self._in_use.get(key)
+        if body is None:
+            packed = self._entries[key].packed
+            assert packed is not None  # noqa: S101 - what is not in use was packed when it was put aside
+            body = _unpack(packed)
+        self._use(key, body)
+        return body
+
+    def _use(self, key: Key, body: Manifest) -> None:
+        self._in_use[key] = body
+        self._in_use.move_to_end(key)
+        if len(self._in_use) > self._most_in_use:
+            aside, unused = self._in_use.popitem(last=False)
+            entry = self._entries[aside]
+            entry.packed = entry.packed or _pack(unused)
 
     def _bury(self, uid: str) -> None:
         self._gone[uid] = None
@@ -170,12 +218,16 @@ def _discard(index: defaultdict[Any, set[Key]], at: Any, key: Key) -> None:
 
 
 def _pack(body: Manifest) -> bytes:
-    return zlib.compress(json.dumps(_slim(body), separators=(",", ":")).encode(), 1)
+    return zlib.compress(json.dumps(body, separators=(",", ":")).encode(), 1)
 
 
-def _unpack(entry: _Entry) -> Manifest:
-    body: Manifest = json.loads(zlib.decompress(entry.packed))
+def _unpack(packed: bytes) -> Manifest:
+    body: Manifest = json.loads(zlib.decompress(packed))
     return body
+
+
+def _content(body: Manifest) -> Manifest:
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": ""}}
 
 
 def _slim(body: Manifest) -> Manifest:
@@ -183,12 +235,21 @@ def _slim(body: Manifest) -> Manifest:
     if _LAST_APPLIED in metadata.get("annotations", {}):
         kept = {key: value for key, value in metadata["annotations"].items() if key != _LAST_APPLIED}
         metadata["annotations"] = kept
-    if body["kind"] != "Pod":
-        return {**body, "metadata": metadata}
-    status = body.get("status", {})
-    return {
-        "apiVersion": body["apiVersion"],
-        "kind": "Pod",
-        "metadata": metadata,
-        "status": {key: status[key] for key in _POD_STATUS if key in status},
-    }
+    kind = body["kind"]
+    slim = {**body, "metadata": metadata}
+    if kind == "Pod":
+        slim.pop("spec", None)
+    if kind in _STATUS:
+        slim["status"] = _slim_status(kind, body.get("status", {}))
+    return slim
+
+
+def _slim_status(kind: str, status: Manifest) -> Manifest:
+    slim = {key: status[key] for key in _STATUS[kind] if key in status}
+    if kind in _CONDITIONS:
+        kept = _CONDITIONS[kind]
+        slim["conditions"] = [each for each in status.get("conditions", ()) if (each["type"], each["status"]) == kept]
+    if "containerStatuses" in slim:
+        containers = slim["containerStatuses"]
+        slim["containerStatuses"] = [{key: each[key] for key in _CONTAINER if key in each} for each in containers]
+    return slim

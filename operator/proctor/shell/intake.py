@@ -15,8 +15,11 @@ from proctor.shell.resources import OURS
 
 _OURS = frozenset(each.kind for each in OURS)
 
-_GATHERING = timedelta(milliseconds=30)
+_GATHERING = timedelta(milliseconds=200)
 """Changes come in flocks: a Deployment, its pods, its status. One look at the end of the flock does for all."""
+
+_PROMPTLY = timedelta(milliseconds=30)
+"""A changed spec is one change, and a person waits for it."""
 
 
 class Intake:
@@ -30,9 +33,11 @@ class Intake:
 
     def changed(self, body: Manifest) -> bool:
         """An object is there, in this version; whether that was news."""
+        is_same = self._cache.holds(body)
+        is_other_spec = self._cache.generation(key_of(body)) != body["metadata"].get("generation", 0)
         is_news = self._cache.put(body)
-        if self._is_first_told(body) or is_news:
-            self.look_at(affected(body, self._cache))
+        if self._is_first_told(body) or (is_news and not is_same):
+            self._look_at(body, is_declared=is_other_spec and body["kind"] in _OURS)
         return is_news
 
     def _is_first_told(self, body: Manifest) -> bool:
@@ -51,14 +56,15 @@ class Intake:
         self._told.pop(key_of(body), None)
         is_news = self._cache.drop(key_of(body), body["metadata"]["uid"])
         if is_news:
-            self.look_at(affected(body, self._cache))
+            self._look_at(body, is_declared=True)
         return is_news
 
-    def look_at(self, keys: Iterator[Key]) -> None:
-        """These are to be looked at soon."""
-        due = self._clock.now() + _GATHERING
-        for key in keys:
-            self._queue.add(key, due)
+    def _look_at(self, body: Manifest, *, is_declared: bool) -> None:
+        due = self._clock.now() + (_PROMPTLY if is_declared else _GATHERING)
+        for key in affected(body, self._cache):
+            # A probe depends on which agents there are, not on how they are: that changes far more often.
+            if is_declared or key.kind != ISOLATION or body["kind"] != "Agent":
+                self._queue.add(key, due)
 
     def look_at_everything(self) -> None:
         """Every object of ours is to be looked at, as after a start."""
@@ -81,7 +87,8 @@ def affected(body: Manifest, cache: Cache) -> Iterator[Key]:
             yield _isolation(namespace)
         case "Connector":
             yield from _agents_using(name, namespace, cache)
-        case "NetworkPolicy":
+        case "NetworkPolicy" if name != names.of_agent(controller_name(body, "Agent") or ""):
+            # One that we made concerns its agent alone. Any other adds up with all of ours.
             yield from cache.keys("Agent", namespace)
         case "RuntimeClass":
             yield from cache.keys("Agent")
