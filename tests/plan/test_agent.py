@@ -282,5 +282,18 @@ def test_turns_are_told_as_events() -> None:
     world = carried_out(carried_out(world, begun), served)
     broken = plan_agent(carried_out(world, Plan(T0), ready=False), T0)
     assert [each.reason for each in begun.events] == ["RevisionCreated"]
-    assert [each.reason for each in served.events] == ["Promoted", "Serving"]
+    assert [each.reason for each in served.events] == ["Promoted"]
     assert [(each.reason, each.type) for each in broken.events] == [("NoPodReady", "Warning")]
+
+
+def test_a_network_found_fenced_is_no_event() -> None:
+    """That it was measured at last says the condition; an Event for each agent of a namespace would say no more."""
+    world = settled()
+    unknown = carried_out(
+        world, plan_agent(replace(world, isolation=Isolation(NetworkIsolation.UNKNOWN, "", None)), T0)
+    )
+    plan = plan_agent(replace(unknown, isolation=Isolation(NetworkIsolation.VERIFIED, "fenced", T0)), T0)
+    assert condition(plan, "Isolated") == ("True", "Verified")
+    assert not plan.events
+    open_ = replace(unknown, isolation=Isolation(NetworkIsolation.NOT_ENFORCED, "open", T0))
+    assert [(each.reason, each.type) for each in plan_agent(open_, T0).events] == [("NotEnforced", "Warning")]

@@ -117,7 +117,9 @@ def _forgotten(world: World, live: set[str]) -> list[Manifest]:
 
 def _events(world: World, decision: Decision, report: Manifest) -> tuple[Event, ...]:
     told = (Event(each.reason, each.message, "Warning" if each.is_warning else "Normal") for each in decision.outcomes)
-    return (*told, *_transitions(world, report))
+    # That a revision was promoted says that it serves: each Event is a write, and these two come with every new agent.
+    is_said = any(each.reason == "Promoted" for each in decision.outcomes)
+    return (*told, *(each for each in _transitions(world, report) if not (is_said and each.reason == "Serving")))
 
 
 def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
@@ -133,6 +135,9 @@ def _turned(world: World, condition: Manifest) -> bool:
     before = world.agent.status.condition(condition["type"])
     if before is None:
         return _is_bad(condition) and condition["type"] != "Available"
+    if before.status is ConditionStatus.UNKNOWN and not _is_bad(condition):
+        # Measured at last, and well: the condition says so, and nobody has to do anything.
+        return False
     return bool(before.status != condition["status"])
 
 
