@@ -18,6 +18,7 @@ from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.port import Cluster
 from proctor_gateway.errors import ClusterAway, Problem, StoreAway
 from proctor_gateway.reasons import Reason
+from proctor_gateway.settings import Settings
 from proctor_gateway.store.cluster import Review, drop_review, load_review, save_review
 from proctor_gateway.store.database import Database
 
@@ -45,7 +46,7 @@ class Bearer:
 class Identities:
     """Asks the API server, at most once at a time for one token, and remembers a bounded number of answers."""
 
-    def __init__(self, cluster: Cluster, database: Database, clock: Clock, settings: Any) -> None:
+    def __init__(self, cluster: Cluster, database: Database, clock: Clock, settings: Settings) -> None:
         self._cluster = cluster
         self._database = database
         self._clock = clock

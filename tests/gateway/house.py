@@ -172,4 +172,4 @@ async def house(
             yield built
         finally:
             stop.set()
-            await serving
+            await built.serving

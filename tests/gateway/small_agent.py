@@ -125,7 +125,8 @@ class SmallAgent:
         if "name" in params:
             headers["mcp-name"] = params["name"]
         response = await client.post(f"/mcp/{connector}", json=message, headers=headers)
-        answer = response.json()
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        answer = response.json() if is_json else {}
         return {"status": response.status_code, **answer.get("result", {}), "error": answer.get("error")}
 
 

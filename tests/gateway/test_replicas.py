@@ -1,0 +1,125 @@
+"""Several gateways on one PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from proctor_gateway.cluster.port import Kind
+from tests.gateway import objects
+from tests.gateway.house import House, cluster_of_tests, house
+from tests.gateway.odd_system import OddSystem
+from tests.gateway.postgres import Server
+from tests.gateway.serving import eventually, free_port, served
+from tests.gateway.small_agent import SmallAgent
+
+
+@contextlib.asynccontextmanager
+async def pair(directory: Path, postgres: Server) -> AsyncIterator[tuple[House, House]]:
+    """Two gateways with one cluster and one store."""
+    cluster, store, pod_port = cluster_of_tests(), postgres.database(), free_port()
+    async with house(directory, cluster, instance="one", store=store, pod_port=pod_port) as one:
+        one.declare()
+        async with house(directory, cluster, instance="two", store=store, pod_port=pod_port) as two:
+            two.spec, two.revision = one.spec, one.revision
+            await asyncio.sleep(0.3)
+            yield one, two
+
+
+async def die(gateway: House) -> None:
+    """End the gateway as a crash does: nothing is let go of, nothing is said."""
+    gateway.serving.cancel()
+    await asyncio.gather(gateway.serving, return_exceptions=True)
+    gateway.serving = asyncio.create_task(asyncio.sleep(0))
+
+
+@contextlib.asynccontextmanager
+async def pod_of(one: House, calls: House) -> AsyncIterator[SmallAgent]:
+    """A pod of both, whose calls go to one of them."""
+    agent = SmallAgent(calls.agents_url)
+    async with served(agent.application(), "127.0.0.1", one.settings.pod_port):
+        one.cluster.apply(Kind.POD, objects.pod("one", one.revision, "127.0.0.1"))
+        await asyncio.sleep(0.2)
+        yield agent
+
+
+async def test_any_replica_answers_for_any_task(directory: Path, postgres: Server):
+    """A task that one drives is seen, waited for and cancelled at the other; keys are the other's, too."""
+    async with pair(directory, postgres) as (one, two), pod_of(one, two) as agent:
+        key = {"idempotency-key": "k"}
+        task = (await one.task({"sleep": 1}, {"answer": 1}, headers=key)).json()["id"]
+        assert (await two.task({"sleep": 1}, {"answer": 1}, headers=key)).json()["id"] == task
+        waited = await two.caller.get(f"{two.base}/tasks/{task}", params={"wait": "20"})
+        assert (waited.json()["phase"], waited.json()["output"]) == ("Succeeded", 1)
+        running = (await one.task({"sleep": 60})).json()["id"]
+        await two.in_phase(running, "Running")
+        await two.caller.post(f"{two.base}/tasks/{running}/cancel")
+        assert (await one.ended(running))["phase"] == "Cancelled"
+        await eventually(lambda: agent.cancelled == 1)
+
+
+async def test_calls_may_go_to_another_replica(directory: Path, postgres: Server):
+    """The token of one is accepted by the other, which counts against the same limits."""
+    async with OddSystem().serving() as system, pair(directory, postgres) as (one, two), pod_of(one, two) as agent:
+        one.connect("odd", "MCP", system.url)
+        one.declare(tools=[{"connector": "odd", "allow": ["works", "hangs"]}])
+        one.cluster.apply(Kind.POD, objects.pod("one", one.revision, "127.0.0.1"))
+        await asyncio.sleep(0.3)
+        task = await one.done({"call": ["odd", "works", {}]}, {"answer": 1})
+        assert (task["phase"], task["usage"]["toolCalls"]) == ("Succeeded", 1)
+        async with httpx2.AsyncClient(
+            base_url=one.agents_url,
+            headers={"authorization": f"Bearer {agent.tokens[0]}"},
+            trust_env=False,
+            verify=False,
+        ) as http:
+            assert (await agent.call(http, "odd", "works", {}))["status"] == 401
+
+
+async def test_a_dead_replicas_tasks_are_taken_over(directory: Path, postgres: Server):
+    """The other one notices the silence, and goes on with what it finds."""
+    async with OddSystem(hang_seconds=60).serving() as system, pair(directory, postgres) as (one, two):
+        one.connect("odd", "MCP", system.url, limits={"timeout": "60s"})
+        one.declare(tools=[{"connector": "odd", "allow": ["works", "hangs"]}], limits={"timeout": "60s"})
+        async with pod_of(one, one):
+            plain = (await one.task({"sleep_at_first": 60}, {"answer": 1})).json()["id"]
+            paid = (await one.task({"call": ["odd", "works", {}]}, {"sleep": 60})).json()["id"]
+            open_ = (await one.task({"call": ["odd", "hangs", {}]})).json()["id"]
+            await eventually(lambda: len(system.calls) == 2)
+            await one.in_phase(plain, "Running")
+            await asyncio.sleep(0.3)
+            await die(one)
+            ended = {task: await two.ended(task) for task in (plain, paid, open_)}
+    assert [ended[task]["phase"] for task in (plain, paid, open_)] == ["Succeeded", "Failed", "Indeterminate"]
+    assert (system.times("works"), system.times("hangs")) == (1, 1)
+
+
+async def test_a_replica_that_lives_keeps_its_tasks(directory: Path, postgres: Server):
+    """Nobody takes what is not orphaned."""
+    async with pair(directory, postgres) as (one, two), pod_of(one, one) as agent:
+        task = (await one.task({"sleep": 4}, {"answer": 1})).json()["id"]
+        ended = await two.ended(task)
+        assert (ended["phase"], ended["attempts"], len(agent.invocations)) == ("Succeeded", 1, 1)
+
+
+@pytest.mark.parametrize("orderly", [True, False], ids=["shut down", "killed"])
+async def test_what_waits_goes_to_the_other(directory: Path, postgres: Server, orderly: bool):
+    """A task that was accepted and not begun is done by whoever is left."""
+    async with pair(directory, postgres) as (one, two), pod_of(one, two):
+        one.live(runtime={"concurrency": 1})
+        await asyncio.sleep(0.2)
+        first = (await one.task({"sleep_at_first": 60}, {"answer": 1})).json()["id"]
+        await one.in_phase(first, "Running")
+        second = (await one.task({"answer": 2})).json()["id"]
+        if orderly:
+            one.stop.set()
+            await one.serving
+        else:
+            await die(one)
+        assert (await two.ended(second))["output"] == 2
+        assert (await two.ended(first))["output"] == 1
