@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -248,3 +249,11 @@ def test_a_status_does_not_load_what_it_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_terminal_that_knows_no_signs_is_no_reason_to_fail() -> None:
+    """What it cannot show becomes a question mark."""
+    words = [sys.executable, "-m", "proctor.cli.main", "explain"]
+    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
+    assert done.returncode == 0
+    assert b"? kubectl proctor explain agent.spec" in done.stdout

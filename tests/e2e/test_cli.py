@@ -223,7 +223,7 @@ def test_who_may_not_look_is_told_so(run: Run, viewer: User, cluster: Installed)
 
 
 @pytest.fixture(scope="module")
-def shop(cluster: Installed, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> User:
+def shop(cluster: Installed, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """The sample's caller, with the right to reach the gateway through the API server."""
     refunds.bring_up(cluster, settings)
     reach = {
@@ -235,11 +235,13 @@ def shop(cluster: Installed, settings: Settings, tmp_path_factory: pytest.TempPa
             {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]},
         ],
     }
+    gone = ("-n", "proctor-system", "delete", "role,rolebinding", "reach-gateway", "--ignore-not-found")
+    cluster.kubectl(*gone)
     cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(reach))
     words = ("create", "rolebinding", "reach-gateway", "--role=reach-gateway", "--serviceaccount=shop:web")
-    cluster.kubectl("-n", "proctor-system", "delete", "rolebinding", "reach-gateway", "--ignore-not-found")
     cluster.kubectl("-n", "proctor-system", *words)
-    return User(cluster, "shop", "web", tmp_path_factory.mktemp("shop") / "config")
+    yield User(cluster, "shop", "web", tmp_path_factory.mktemp("shop") / "config")
+    cluster.kubectl(*gone)
 
 
 ASK = "Customer C-1044 asks for a refund of order O-50044 (480 EUR): changed my mind"

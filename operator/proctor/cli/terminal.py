@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class Terminal:
     @classmethod
     def here(cls) -> Terminal:
         """The terminal of this process, as its streams are now."""
+        for stream in (sys.stdout, sys.stderr):
+            # Where a terminal knows no sign of ours it shows a question mark; that is no reason to fail.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         return cls(_console(sys.stdout), _console(sys.stderr))
 
     @classmethod
