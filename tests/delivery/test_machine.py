@@ -246,3 +246,9 @@ def test_what_was_refused_is_not_tried_again(facts: dict[str, Any]) -> None:
 def test_the_candidate_is_what_is_wanted(facts: dict[str, Any]) -> None:
     """Whatever was tried before, what is tried now is what the spec asks for now."""
     assert candidate_of(decide(**facts).rollout) in {None, facts["wanted"].revision}
+
+
+def test_what_serves_is_found_again() -> None:
+    """When the record is lost and the spec cannot be carried out, what has ready pods is what served."""
+    assert machine.recovered(Evidence({"b": PARTLY, "a": EMPTY})) == Settled("b")
+    assert machine.recovered(Evidence({"a": EMPTY})) is None

@@ -186,6 +186,12 @@ def _next(wanted: Wanted, rollout: Rollout | None, evidence: Evidence, now: date
             assert_never(rollout)
 
 
+def recovered(evidence: Evidence) -> Rollout | None:
+    """Where a rollout was whose record was lost, as far as it shows: what has ready pods has served."""
+    serving = sorted(name for name, seen in evidence.revisions.items() if seen.ready > 0)
+    return Settled(serving[0]) if serving else None
+
+
 def _begin(wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     # A status that was lost must not take down what serves: a ready revision other than the wanted one was the stable.
     serving = sorted(name for name, seen in evidence.revisions.items() if seen.ready > 0 and name != wanted.revision)

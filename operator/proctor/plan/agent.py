@@ -45,7 +45,7 @@ def plan_refused(world: World, obstacle: Obstacle, now: datetime) -> Plan:
 
 def _hold(world: World, obstacles: tuple[Obstacle, ...], seen: Evidence, now: datetime) -> Plan:
     # What serves goes on serving as it was last decided: an obstacle in the new spec is no reason to touch it.
-    rollout = status.rollout_of(world.agent.status)
+    rollout = status.rollout_of(world.agent.status) or machine.recovered(seen)
     report = status.report(world, rollout, seen, obstacles, now)
     known = revision.recorded(world.children)
     desired = _desired(world, rollout, known) if rollout else ()
