@@ -21,7 +21,7 @@ _PAST_POLL = 90.0
 
 def instruct(text: str) -> Deed:
     """The instructions change: another revision."""
-    return lambda world: world.edit(AGENT, {"spec": {"instructions": text}})
+    return lambda world: world.edit(AGENT, {"spec": {"instructions": text, "instructionsFrom": None}})
 
 
 def scale(replicas: int) -> Deed:

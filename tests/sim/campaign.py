@@ -177,7 +177,7 @@ def _column(kind: str) -> str:
         return "two"
     if kind.startswith("person"):
         return "people"
-    return kind.split(maxsplit=1)[0]
+    return kind.removeprefix("event ").split(maxsplit=1)[0]
 
 
 def attack(trials: Iterable[Trial], table: Table) -> list[Result]:

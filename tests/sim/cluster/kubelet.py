@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from tests.sim.cluster.kinds import Body, Ref, labels_of
+from tests.sim.cluster.kinds import Body, Ref, labels_of, owners_of, ref_of
 from tests.sim.cluster.store import Change, Store
 
 Fate = Literal["runs", "no-image", "crashes", "never-ready"]
@@ -22,6 +22,7 @@ _OUTCOMES = {
     "gateway-away": ("TimedOut", "TimedOut"),
 }
 _LONGEST_BACKOFF = 300.0
+_APART = 0.2
 
 
 @dataclass
@@ -90,9 +91,14 @@ class Kubelet:
                 self._crash(ref, uid, backoff)
             case "runs":
                 self._run(pod, ready=False)
-                self._loop.call_later(self._nature.start_seconds, self._get_ready, ref, uid)
+                self._loop.call_later(self._start_seconds(pod), self._get_ready, ref, uid)
             case "never-ready":
                 self._run(pod, ready=False)
+
+    def _start_seconds(self, pod: Body) -> float:
+        """Of pods that belong together, one gets ready after the other."""
+        siblings = [ref_of(each) for each in self._store.all("Pod") if owners_of(each) == owners_of(pod)]
+        return self._nature.start_seconds + _APART * siblings.index(ref_of(pod))
 
     def _run(self, pod: Body, *, ready: bool, restarts: int = 0) -> None:
         container = {"state": {"running": {"startedAt": self._stamp()}}, "ready": ready, "restartCount": restarts}
