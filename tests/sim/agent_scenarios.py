@@ -12,7 +12,7 @@ from tests.sim.gateway import System
 from tests.sim.scenario import Deed, Scenario, staged
 from tests.sim.world import Moment, World
 
-_SECRETS = (SECRET_WORD, "CONFIDENTIAL-INSTRUCTIONS")
+SECRETS = (SECRET_WORD, "CONFIDENTIAL-INSTRUCTIONS")
 _BROKEN = "registry.example/broken:1"
 _MID_ROLLOUT = 0.6
 _PAST_DEADLINE = 100.0
@@ -194,7 +194,7 @@ SCENARIOS = tuple(
         act,
         seconds,
         is_stepped=name in _STEPPED,
-        secrets=_SECRETS,
+        secrets=SECRETS,
         acts=ACTS,
         overruling=frozenset({"changes the instructions", "reverts"}),
         recreate=None if name in _STEPPED else recreate,

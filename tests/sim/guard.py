@@ -46,6 +46,14 @@ class Guard:
             self._is_leader,
         )
 
+    def forgive(self, ref: Ref) -> None:
+        """What was known of the object by its status is no longer to be known: somebody removed it."""
+        body = self._world.store.get(ref)
+        if body is not None:
+            uid = body["metadata"]["uid"]
+            self._stable.pop(uid, None)
+            self._refused = {key: value for key, value in self._refused.items() if key[0] != uid}
+
     def end(self) -> list[str]:
         """All findings, with those that only the whole story shows."""
         story = self._world.story
@@ -65,11 +73,11 @@ class Guard:
         """Who was told that an object is gone must not take it for alive again."""
         done: set[tuple[str, str]] = set()
         for write in self._world.story.writes:
-            if write.method == "DELETE":
+            if write.method == "DELETE" and write.is_heard:
                 uid = str(((write.request.body or {}).get("preconditions") or {}).get("uid"))
                 if (write.by, uid) in done:
                     yield f"cache: {write} again"
-                if write.status == 200 and write.is_heard:
+                if write.status == 200:
                     done.add((write.by, uid))
 
     def _see(self, change: Change) -> None:

@@ -70,6 +70,19 @@ class Injector:
         store = self.world.store
         return store.all(kind, selector) if version is None else store.as_of(version, kind, selector)
 
+    def strike_next(self, fault: WriteFault) -> None:
+        """The next write is struck."""
+        self._on_write[self.writes] = fault
+
+    def calm_down(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self._on_write.clear()
+        self._on_delivery.clear()
+        self._failing.clear()
+        self._lags.clear()
+        self._cut_off.clear()
+        self._stale = None
+
     def fail_again(self, request: Request, fault: WriteFault) -> None:
         """The next attempt at the same write is struck, too."""
         self._failing[request.method, request.path] = fault
@@ -77,7 +90,7 @@ class Injector:
     def lag(self, seconds: float, kind: str | None) -> None:
         """Watches are behind from now on, for ten times as long as they are behind."""
         self._lags[kind] = seconds
-        self.world.timeline.call_later(seconds * 10, self._lags.pop, kind)
+        self.world.timeline.call_later(seconds * 10, self._lags.pop, kind, None)
 
     def cut_off(self, process: Process, seconds: float) -> None:
         """The process reaches nothing until then."""
