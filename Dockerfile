@@ -25,7 +25,7 @@ FROM builder AS control-libraries
 RUN --mount=type=cache,target=/root/.cache/uv,id=proctor-uv \
     /build/uv/bin/uv sync --frozen --quiet --no-default-groups --no-install-project --extra operator --extra gateway
 COPY cluster/images/finish /build/
-RUN sh /build/finish proctor-operator=proctor.shell.main proctor-gateway=proctor_gateway.main
+RUN sh /build/finish proctor-operator=proctor.shell.start proctor-gateway=proctor_gateway.main
 
 FROM builder AS agent-libraries
 RUN --mount=type=cache,target=/root/.cache/uv,id=proctor-uv \
