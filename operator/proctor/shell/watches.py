@@ -89,7 +89,8 @@ class Watches:
         """What the list showed and the cache did not know, with the versions listed."""
         before = self._cache.snapshot(resource.kind)
         bodies = await self._kube.list(resource.kind)
-        gone = [key for key in before if key not in {key_of(body) for body in bodies}]
+        listed = {key_of(body) for body in bodies}
+        gone = [key for key in before if key not in listed]
         news = {key_of(body): int(body["metadata"]["resourceVersion"]) for body in bodies if self._intake.changed(body)}
         for key in gone:
             body = self._cache.get(*key)
