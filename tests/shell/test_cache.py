@@ -95,17 +95,6 @@ def test_the_copy_of_the_last_apply_is_not_kept() -> None:
     assert found["metadata"]["annotations"] == {"kept": "yes"}
 
 
-def test_a_list_drops_what_it_does_not_show() -> None:
-    """If it was known when the list was asked for; what came meanwhile is newer than the list."""
-    cache = Cache()
-    cache.put(body(name="old", uid="u1"))
-    before = cache.snapshot("Deployment")
-    cache.put(body(name="meanwhile", uid="u2", version=7))
-    news = cache.replace([body(name="listed", uid="u3", version=5)], before)
-    assert {key.name for key in cache.keys("Deployment")} == {"listed", "meanwhile"}
-    assert {key.name for key in news} == {"listed", "old"}
-
-
 def test_tombstones_are_bounded(monkeypatch: Any) -> None:
     """The oldest is forgotten first; memory does not grow with all that ever was."""
     monkeypatch.setattr("proctor.shell.cache._TOMBSTONES", 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -142,19 +142,8 @@ class Cache:
             return sorted(self._by_place.get((kind, namespace), ()))
         return sorted(key for (each, _), keys in self._by_place.items() if each == kind for key in keys)
 
-    def replace(self, bodies: Iterable[Manifest], before: dict[Key, str]) -> list[Key]:
-        """Makes the known objects of a kind those of a list; the keys of all that were news.
-
-        `before` is `snapshot(kind)` taken before the list was asked for: what was unknown then and is not in the list
-        is newer than the list, not gone.
-        """
-        listed = {key_of(body): body for body in bodies}
-        news = [key for key, body in listed.items() if self.put(body)]
-        news += [key for key, uid in before.items() if key not in listed and self.drop(key, uid)]
-        return news
-
     def snapshot(self, kind: str) -> dict[Key, str]:
-        """The uid of every known object of the kind."""
+        """The uid of every known object of the kind: what a list that is asked for now may show to be gone."""
         return {key: self._entries[key].uid for key in self.keys(kind)}
 
     def __len__(self) -> int:
