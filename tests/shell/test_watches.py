@@ -27,6 +27,7 @@ class Listed:
         self.lacks = ""
 
     async def list(self, kind: str) -> list[dict[str, Any]]:
+        """What is there; NotFound for a kind that is not."""
         if kind == self.lacks:
             raise NotFound(kind)
         self.meanwhile()
@@ -37,6 +38,7 @@ class Noon:
     """A clock that stands still."""
 
     def now(self) -> datetime:
+        """Noon."""
         return datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -67,7 +69,7 @@ async def test_missing_kinds_are_named() -> None:
     """Without the CRDs the process ends and says what to do."""
     server = Listed()
     server.lacks = "Policy"
-    with pytest.raises(ProctorError, match="no kind Policy of proctor.dev: install the CRDs"):
+    with pytest.raises(ProctorError, match=r"no kind Policy of proctor\.dev: install the CRDs"):
         await watching(server)[0].fill()
 
 
