@@ -158,6 +158,8 @@ async def opened(
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if asked.stream else "application/json",
+            # A compressed stream would wait for the compressor.
+            "accept-encoding": "identity",
             "traceparent": caller.span.traceparent,
             **(credential.headers if credential else {}),
         }

@@ -12,12 +12,12 @@ from proctor_gateway.endings import Endings
 from proctor_gateway.flights import Flights
 from proctor_gateway.gates import Gates
 from proctor_gateway.identity import Identities
+from proctor_gateway.keyring import Keyring
 from proctor_gateway.ledger import Ledger
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.revisions import Bundles
 from proctor_gateway.settings import Settings
 from proctor_gateway.store.database import Database
-from proctor_gateway.tokens import Tokens
 from proctor_gateway.upstream.http import Http
 from proctor_gateway.upstream.mcp import Mcp
 
@@ -34,7 +34,7 @@ class Context:
     credentials: Credentials
     bundles: Bundles
     catalog: Catalog
-    tokens: Tokens
+    keyring: Keyring
     ledger: Ledger
     flights: Flights
     gates: Gates

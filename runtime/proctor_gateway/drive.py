@@ -132,7 +132,7 @@ class Driver:
         drive.tried.add(pod.uid)
         drive.pod_gone.clear()
         try:
-            answer = await self._invoked(drive, pod, now)
+            answer = await self._invoked(drive, pod)
         finally:
             drive.pod = None
             context.flights.abandon(request.id)
@@ -141,7 +141,7 @@ class Driver:
         made = await self._read(lambda c: list_calls(c, request.id))
         return judge_answer(*answer, bundle.behaviour.output, made)
 
-    async def _invoked(self, drive: Drive, pod: Pod, now: datetime) -> tuple[int, bytes] | AttemptEnd:
+    async def _invoked(self, drive: Drive, pod: Pod) -> tuple[int, bytes] | AttemptEnd:
         context, running = self._context, drive.task.state
         if not isinstance(running, Running):
             raise TypeError("a task that was dispatched is running")
@@ -149,7 +149,7 @@ class Driver:
         claims = Claims(
             request.id, running.attempts, request.namespace, request.agent, running.revision, running.deadline
         )
-        token = context.tokens.mint(claims, now)
+        token = context.keyring.mint(claims)
         log.info("attempt begins", attempt=running.attempts, revision=running.revision, pod=pod.name)
         with context.metrics.attempts_running.track_inprogress():
             answer = await unless(drive.stop, _until_gone(drive, pod, invoke(context, drive.task, running, pod, token)))

@@ -17,6 +17,7 @@ from proctor_gateway.tasks import Fault, Task
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.1
+_SUSPENDED = Fault(Reason.SUSPENDED, "the agent is suspended")
 
 
 class Runner:
@@ -35,6 +36,9 @@ class Runner:
         if task.request.id in self._drives:
             return
         drive = Drive(task, asyncio.get_running_loop().create_future())
+        agent = self._context.known.agent(task.request.namespace, task.request.agent)
+        if agent is not None and agent.spec.suspend:
+            drive.stop.set_result(_SUSPENDED)
         self._drives[task.request.id] = drive
         work = asyncio.create_task(self._driver.drive(drive, lost=lost), name=f"task-{task.request.id}")
         self._work[task.request.id] = work
@@ -90,4 +94,4 @@ class Runner:
         self._context.flights.halt(agent)
         for drive in self._drives.values():
             if drive.agent == agent and not drive.stop.done():
-                drive.stop.set_result(Fault(Reason.SUSPENDED, "the agent was suspended"))
+                drive.stop.set_result(_SUSPENDED)

@@ -26,6 +26,7 @@ from proctor_gateway.flights import Flights
 from proctor_gateway.gates import Gates
 from proctor_gateway.identity import Identities
 from proctor_gateway.intake import Intake
+from proctor_gateway.keyring import Keyring
 from proctor_gateway.ledger import Ledger
 from proctor_gateway.listeners import Listener, listening
 from proctor_gateway.metrics import Metrics
@@ -100,7 +101,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             await _until(stop, _informed(settings, watchers, snapshot))
             readiness.have("cluster")
             readiness.have("listeners")
-            async with _beside(snapshot.keep(), upkeep.rounds(), upkeep.purges()):
+            async with _beside(snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow()):
                 await stop.wait()
                 await _drained(settings, readiness, intake, runner, upkeep)
 
@@ -140,7 +141,7 @@ async def _context(world: World, database: Database, tokens: Tokens, stack: cont
         credentials=credentials,
         bundles=Bundles(world.cluster, database),
         catalog=Catalog(lambda connector: tools_of(mcp, credentials, connector)),
-        tokens=tokens,
+        keyring=Keyring(database, clock, tokens),
         ledger=Ledger(database, clock, metrics),
         flights=Flights(),
         gates=Gates(clock, settings.turn_timeout),

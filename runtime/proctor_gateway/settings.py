@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     retention: Annotated[float, Field(gt=0, le=3_650 * 86_400)] = Field(
         7 * 86_400, description="How long ended tasks are kept."
     )
+    outcome_retention: Annotated[float, Field(gt=0, le=3_650 * 86_400)] = Field(
+        90 * 86_400, description="How long it is kept how a task ended, without what was said in it."
+    )
 
     audience: str = Field(names.AUDIENCE, description="The audience of tokens made for the gateway.")
     operator: str = Field(_OPERATOR, description="The username that may use /internal.")

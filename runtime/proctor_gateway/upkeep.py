@@ -85,10 +85,13 @@ class Upkeep:
             except Exception:
                 log.exception("a purge failed")
 
-    async def purge(self) -> int:
-        """How many tasks were thrown away at once."""
-        before = self._clock.now() - timedelta(seconds=self._settings.retention)
-        return await self._database.write(lambda c: lifecycle.purge(c, before, _PURGED_AT_ONCE))
+    async def purge(self) -> None:
+        """Throw away what is old, a bounded number at once, so that nobody waits long for the store."""
+        now = self._clock.now()
+        tasks = now - timedelta(seconds=self._settings.retention)
+        outcomes = now - timedelta(seconds=self._settings.outcome_retention)
+        await self._database.write(lambda c: lifecycle.purge(c, tasks, _PURGED_AT_ONCE))
+        await self._database.write(lambda c: lifecycle.purge_outcomes(c, outcomes, _PURGED_AT_ONCE))
 
     async def leave(self) -> None:
         """Let go of every task, so that another instance need not wait to be sure."""

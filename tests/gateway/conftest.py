@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from proctor_gateway.store.database import Database
+from proctor_gateway.store.migrate import migrate
 from tests.demo.processes import System, running
 from tests.gateway import objects
 from tests.gateway import postgres as postgresql
@@ -57,6 +59,15 @@ def store(request: pytest.FixtureRequest, directory: Path) -> str:
         return f"sqlite:///{directory}/store.db"
     server: postgresql.Server = request.getfixturevalue("postgres")
     return server.database()
+
+
+@pytest.fixture
+async def database(store: str) -> AsyncIterator[Database]:
+    """A migrated database."""
+    found = Database(store)
+    async with found.running():
+        await migrate(found)
+        yield found
 
 
 @pytest.fixture

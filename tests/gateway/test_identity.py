@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 from proctor.api import names
 from proctor_gateway.access import Identity
-from proctor_gateway.clock import SystemClock
 from proctor_gateway.errors import Problem
 from proctor_gateway.identity import Identities
 from proctor_gateway.store.database import Database
@@ -21,20 +20,9 @@ from proctor_gateway.store.migrate import migrate
 from tests.gateway import objects
 from tests.gateway.house import settings
 from tests.gateway.memory import MemoryCluster
+from tests.gateway.still_clock import T0, StillClock
 
-T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WEB = Identity(objects.CALLER)
-
-
-class Clock(SystemClock):
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = T0
-
-    def now(self) -> datetime:
-        """The time."""
-        return self.time
 
 
 @dataclass
@@ -43,7 +31,7 @@ class Desk:
 
     identities: Identities
     cluster: MemoryCluster
-    clock: Clock
+    clock: StillClock
 
     async def who(self, token: str) -> str:
         """The username, or the reason why there is none."""
@@ -75,7 +63,7 @@ async def desk(directory: Path) -> AsyncIterator[Desk]:
     database = Database(f"sqlite:///{directory}/store.db")
     async with database.running():
         await migrate(database)
-        cluster, clock = MemoryCluster(), Clock()
+        cluster, clock = MemoryCluster(), StillClock()
         yield Desk(Identities(cluster, database, clock, settings(directory)), cluster, clock)
 
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from proctor_gateway.cluster.port import Kind
+from proctor_gateway.keyring import Keyring
+from proctor_gateway.store import keys
+from proctor_gateway.store.database import Database
+from proctor_gateway.tokens import Claims, SigningKey, Tokens, UnknownKey
 from tests.gateway import objects
 from tests.gateway.house import House, cluster_of_tests, house
 from tests.gateway.odd_system import OddSystem
 from tests.gateway.postgres import Server
 from tests.gateway.serving import eventually, free_port, served
 from tests.gateway.small_agent import SmallAgent
+from tests.gateway.still_clock import StillClock
 
 
 @contextlib.asynccontextmanager
@@ -79,6 +85,24 @@ async def test_calls_may_go_to_another_replica(directory: Path, postgres: Server
             verify=False,
         ) as http:
             assert (await agent.call(http, "odd", "works", {}))["status"] == 401
+
+
+async def test_a_key_that_another_replica_made_is_looked_up(database: Database):
+    """A token is accepted although its key is newer than this process; a made-up key is asked for rarely."""
+    clock = StillClock()
+    old = SigningKey.generate()
+    rings = []
+    for _ in range(2):
+        found = await database.write(lambda c: keys.ensure(c, old, clock.now()))
+        rings.append(Keyring(database, clock, Tokens(*found)))
+    clock.time += timedelta(days=31)
+    await rings[0].renew(clock.now())
+    token = rings[0].mint(Claims("t", 1, "s", "a", "r", clock.now() + timedelta(minutes=1)))
+    assert (await rings[1].read(token)).task == "t"
+    made_up = SigningKey.generate()
+    forged = Tokens({made_up.id: made_up}, made_up.id).mint(Claims("t", 1, "s", "a", "r", clock.now()), clock.now())
+    with pytest.raises(UnknownKey):
+        await rings[1].read(forged)
 
 
 async def test_a_dead_replicas_tasks_are_taken_over(directory: Path, postgres: Server):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -42,15 +42,6 @@ from proctor_gateway.verdict import Again, Answered, AttemptEnd, Lost, Stopped
 T0 = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 LIMITS = Limits.model_validate({"timeout": "60s", "maxSteps": 3})
 LOST = Lost(Fault(Reason.INTERRUPTED, "gone"))
-
-
-@pytest.fixture
-async def database(store: str) -> AsyncIterator[Database]:
-    """A migrated database."""
-    found = Database(store)
-    async with found.running():
-        await migrate(found)
-        yield found
 
 
 def asked(number: int = 1, key: str | None = None, **changes: Any) -> acceptance.Acceptance:

@@ -66,7 +66,6 @@ async def asked(refunds: House, text: str) -> dict:
     return response.json()
 
 
-@pytest.mark.slow
 async def test_the_demo_is_true(refunds: House, payments: System):
     """An eligible refund is paid once; others are declined, escalated or stopped by a rule."""
     paid = await asked(refunds, "Customer C-1042 asks for a refund of order O-50042 (50.00 EUR): the kettle leaks")

@@ -104,7 +104,6 @@ async def town(directory: Path) -> AsyncIterator[Town]:
             built.gateway.kill()
 
 
-@pytest.mark.slow
 async def test_kill_minus_nine_while_ten_tasks_run(town: Town):
     """All ten end, each in the state that is true of it; no effect is sent a second time."""
     tasks = {
@@ -128,7 +127,6 @@ async def test_kill_minus_nine_while_ten_tasks_run(town: Town):
     assert (town.system.times("works"), town.system.times("hangs")) == (4, 4)
 
 
-@pytest.mark.slow
 async def test_a_task_that_waits_survives(town: Town):
     """What was accepted is done, although the one who accepted it was killed at once."""
     task = await town.begin({"answer": 1})
@@ -137,7 +135,6 @@ async def test_a_task_that_waits_survives(town: Town):
     assert (await town.ended(task))["phase"] == "Succeeded"
 
 
-@pytest.mark.slow
 async def test_sigterm_lets_running_tasks_finish(town: Town):
     """A task that ends within the grace ends well; no new one is taken meanwhile."""
     task = await town.begin({"sleep": 1}, {"answer": 1})
@@ -152,7 +149,6 @@ async def test_sigterm_lets_running_tasks_finish(town: Town):
     assert (ended["phase"], ended["attempts"]) == ("Succeeded", 1)
 
 
-@pytest.mark.slow
 async def test_sigterm_hands_the_rest_over(town: Town):
     """A task that needs longer than the grace is begun again by the next gateway."""
     task = await town.begin({"sleep_at_first": 60}, {"answer": 1})
@@ -164,7 +160,6 @@ async def test_sigterm_hands_the_rest_over(town: Town):
     assert (ended["phase"], ended["attempts"]) == ("Succeeded", 2)
 
 
-@pytest.mark.slow
 async def test_the_old_attempts_token_opens_nothing(town: Town):
     """A pod that goes on with an attempt which was given up can do nothing more."""
     await town.begin({"sleep_at_first": 60}, {"answer": 1})
@@ -349,6 +344,22 @@ async def test_a_gateway_starts_while_the_api_server_is_away(directory: Path):
         response = await after.caller.get(f"{after.base}/tasks", headers=stranger)
         assert (response.status_code, response.json()["reason"]) == (503, "IdentityUnavailable")
         assert response.headers["retry-after"] == "5"
+
+
+async def test_a_suspended_agents_tasks_do_not_begin_after_a_restart(directory: Path):
+    """`suspend` is a state, not an event: it holds for tasks that were taken in before, also after a restart."""
+    async with house(directory) as before, before.pod("one"):
+        before.live(runtime={"concurrency": 1})
+        await before.settled()
+        await before.task({"sleep": 30})
+        task = (await before.task({"answer": 1})).json()["id"]
+        before.serving.cancel()
+        await asyncio.gather(before.serving, return_exceptions=True)
+        before.live(suspend=True)
+        async with house(directory, before.cluster, pod_port=before.settings.pod_port) as after:
+            ended = await after.ended(task)
+            assert (ended["phase"], ended["error"]["reason"]) == ("Failed", "Suspended")
+        before.serving = asyncio.create_task(asyncio.sleep(0))
 
 
 async def test_a_gateway_that_knows_nothing_is_not_ready(directory: Path):

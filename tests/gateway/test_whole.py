@@ -11,7 +11,7 @@ async def test_a_task_goes_in_and_its_answer_comes_out(gateway: House):
         task = await gateway.done({"chat": {}}, {"call": ["crm", "get_customer", {"customer_id": "C-1042"}]})
     assert (task["phase"], task["error"], task["attempts"]) == ("Succeeded", None, 1)
     said, found = task["output"]
-    assert said["choices"][0]["message"]["content"] == '"hello to you"'
+    assert said["choices"][0]["message"]["content"] == "hello to you"
     assert found["structuredContent"]["customer_id"] == "C-1042"
     assert (task["usage"]["steps"], task["usage"]["toolCalls"]) == (1, 1)
     assert task["usage"]["inputTokens"] == said["usage"]["prompt_tokens"]

@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_SHORTEST_ROUND = 0.5
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Watcher:
             self._version = listing.version
             self.synced.set()
         self._gauge(self.kind, 1)
+        began = asyncio.get_running_loop().time()
         async for event in self._cluster.watch(self.kind, self._version, self._seconds):
             backoff.reset()
             self._version = event.body["metadata"]["resourceVersion"]
@@ -90,3 +92,5 @@ class Watcher:
             else:
                 self._known.put(self.kind, event.body)
         backoff.reset()
+        # A server that ends every watch at once must not be asked in a tight loop.
+        await asyncio.sleep(max(0.0, _SHORTEST_ROUND - (asyncio.get_running_loop().time() - began)))

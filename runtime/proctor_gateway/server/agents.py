@@ -54,7 +54,7 @@ class Agents:
     async def chat(self, request: Request) -> Response:
         """A chat completion, whole or as a stream."""
         try:
-            caller = self._caller(request)
+            caller = await self._caller(request)
             settings = self._context.settings
             body = parsed_object(await body_of(request, settings.max_body, settings.body_timeout))
             asked = await ask_model.begin(self._context, caller, body)
@@ -75,7 +75,7 @@ class Agents:
     async def models(self, request: Request) -> Response:
         """The one model that the revision declares."""
         try:
-            claims = self._caller(request).claims
+            claims = (await self._caller(request)).claims
             await self._context.ledger.check_running(claims)
             bundle = await self._context.bundles.get(claims.namespace, claims.agent, claims.revision)
         except Exception as exc:  # noqa: BLE001 - as above
@@ -87,18 +87,18 @@ class Agents:
     async def mcp(self, request: Request) -> Response:
         """The tools of one connector."""
         try:
-            caller = self._caller(request)
+            caller = await self._caller(request)
         except Problem as exc:
             return self._mcp.refused(exc)
         return await self._mcp.respond(request, caller, request.path_params["connector"])
 
-    def _caller(self, request: Request) -> Caller:
+    async def _caller(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Problem(401, Reason.UNAUTHENTICATED, "a task token is needed: Authorization: Bearer <token>")
         clock = self._context.clock
         try:
-            claims = self._context.tokens.read(token.strip(), clock.now())
+            claims = await self._context.keyring.read(token.strip())
         except TokenError as exc:
             raise Problem(401, Reason.UNAUTHENTICATED, str(exc)) from exc
         span = trace.parse(request.headers.get("traceparent"))

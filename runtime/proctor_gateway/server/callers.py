@@ -52,9 +52,9 @@ class Callers:
         return json_response(shown(task), 202 if is_new else 200, {"location": location})
 
     async def invoke(self, request: Request) -> Response:
-        """Take a task in and wait for its end, whatever it is."""
+        """Take a task in and wait for its end, whatever it is. Who goes away meanwhile ends nothing."""
         task, _ = await self._taken_in(request)
-        while not isinstance(task.state, Ended):
+        while not isinstance(task.state, Ended) and not await request.is_disconnected():
             task = await self._waited(task, self._context.settings.max_wait)
         path = request.url.path.removesuffix("/invoke")
         return json_response(shown(task), 200, {"content-location": f"{path}/tasks/{task.request.id}"})

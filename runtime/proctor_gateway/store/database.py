@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,22 +120,27 @@ async def _apply(
     try:
         async with connection.begin_nested():
             return pending.done, await connection.run_sync(pending.operation), None
-    except (DBAPIError, ConnectionError):
-        raise
-    except Exception as exc:  # noqa: BLE001 - the operation's own exception belongs to its caller
+    except Exception as exc:
+        if _is_away(exc):
+            raise
         return pending.done, None, exc
 
 
 @contextlib.contextmanager
-def _translated() -> Any:
+def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, OSError, TimeoutError) as exc:
-        raise StoreAway(f"the database does not answer: {type(exc).__name__}") from exc
-    except DBAPIError as exc:
-        if exc.connection_invalidated:
-            raise StoreAway(f"the connection to the database broke: {type(exc).__name__}") from exc
+    except Exception as exc:
+        if _is_away(exc):
+            raise StoreAway(f"the database does not answer: {type(exc).__name__}") from exc
         raise
+
+
+def _is_away(exc: Exception) -> bool:
+    """Whether the database failed, rather than what it was asked to do."""
+    if isinstance(exc, OperationalError | InterfaceError | OSError | TimeoutError):
+        return True
+    return isinstance(exc, DBAPIError) and exc.connection_invalidated
 
 
 def _async_url(url: str) -> sa.URL:

@@ -172,3 +172,9 @@ def purge(connection: sa.Connection, before: datetime, limit: int = 500) -> int:
     """Delete tasks that ended before that time, with their calls; at most `limit` at once. How many were deleted."""
     old = sa.select(tasks.c.id).where(tasks.c.finished_at < before).limit(limit)
     return connection.execute(sa.delete(tasks).where(tasks.c.id.in_(old))).rowcount
+
+
+def purge_outcomes(connection: sa.Connection, before: datetime, limit: int = 500) -> int:
+    """Delete outcomes of that time and before; at most `limit` at once. How many were deleted."""
+    old = sa.select(outcomes.c.task).where(outcomes.c.finished_at < before).limit(limit)
+    return connection.execute(sa.delete(outcomes).where(outcomes.c.task.in_(old))).rowcount

@@ -140,6 +140,7 @@ outcomes = sa.Table(
     sa.Column("cost", Money),
     sa.Column("finished_at", UtcTime, nullable=False),
     sa.Index(None, "namespace", "agent", "finished_at"),
+    sa.Index(None, "finished_at"),
 )
 """One row for each ended task, without what was said in it; it outlives the task. `seconds` runs from acceptance."""
 

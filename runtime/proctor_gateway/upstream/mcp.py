@@ -151,9 +151,14 @@ class Mcp:
                     self._learn(target.url, client)
                     yield client
         except BaseExceptionGroup as group:
-            raise _failed(wire, _leaf(group)) from group
+            raise self._failed(target, wire, _leaf(group)) from group
         except (MCPError, httpx2.HTTPError, ValidationError, RuntimeError, OSError, TimeoutError) as exc:
-            raise _failed(wire, exc) from exc
+            raise self._failed(target, wire, exc) from exc
+
+    def _failed(self, target: Target, wire: _Wire, exc: BaseException) -> McpFailed:
+        # A server may have been replaced by one of another era: the next call asks again.
+        self._eras.pop(target.url, None)
+        return _failed(wire, exc)
 
     def _era(self, url: str) -> tuple[str, types.DiscoverResult | None]:
         learnt = self._eras.get(url)

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("finished_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("task", name=op.f("pk_outcomes")),
     )
+    op.create_index(op.f("ix_outcomes_finished_at"), "outcomes", ["finished_at"], unique=False)
     op.create_index(
         op.f("ix_outcomes_namespace_agent_finished_at"), "outcomes", ["namespace", "agent", "finished_at"], unique=False
     )
