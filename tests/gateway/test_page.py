@@ -31,4 +31,4 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_store_is_not_shown():
     """The URL may hold a password."""
-    assert "secret" not in repr(Settings(store="postgresql://proctor:secret@db/proctor"))
+    assert "open-sesame" not in repr(Settings(store="postgresql://proctor:open-sesame@db/proctor"))
