@@ -17,6 +17,8 @@ from proctor_cluster.cluster import Cluster
 from tests.api import manifests
 from tests.e2e.faults import FAULTS, Fault
 
+pytestmark = pytest.mark.usefixtures("operator_away")
+
 ROOT = Path(__file__).parents[2]
 DIGEST = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
