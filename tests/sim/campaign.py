@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from proctor.shell.lease import PERIOD
 from tests.sim.faults import (
@@ -33,9 +34,7 @@ ON_ONE: tuple[WriteFault, ...] = (
     Crash(after=True),
     Ambiguous(),
     Late(seconds=5.5),
-    *(Fail(500, times) for times in (1, 3, 20)),
-    *(Fail(422, times) for times in (1, 3, 20)),
-    *(Fail(status) for status in (404, 409, 429)),
+    *(Fail(status) for status in (404, 409, 422, 429, 500)),
     Sigterm(),
     Blind(seconds=1),
     Lag(seconds=8),
@@ -43,6 +42,9 @@ ON_ONE: tuple[WriteFault, ...] = (
     StaleRestart(versions=20),
 )
 """What can happen to a write with one operator. Of errors to which the client reacts alike, one stands for all."""
+
+STAGGERED_ON_ONE: tuple[WriteFault, ...] = tuple(Fail(status, times) for status in (422, 500) for times in (3, 20))
+"""What is the same but for its length."""
 
 ALSO_ON_ONE: tuple[WriteFault, ...] = (
     Ambiguous(seconds=6),
@@ -56,12 +58,13 @@ ALSO_ON_ONE: tuple[WriteFault, ...] = (
 )
 """The rest of the grid."""
 
-ON_TWO: tuple[WriteFault, ...] = (Crash(after=True), Sigterm(), Partition(seconds=30))
+ON_TWO: tuple[WriteFault, ...] = (Crash(after=True), Crash(after=False), Sigterm(), Partition(seconds=30))
 """What can happen to a write while another operator waits to lead."""
 
+_Fault = TypeVar("_Fault")
 _DROPPED, _DOUBLED, _LATE = (), (0.0, 0.01), (3.0,)
 _EVERY = 3
-"""What people do, and doubled events, strike every third place in the short run, each beginning with another one."""
+"""In the short run, what is staggered strikes every third place only, each fault beginning with another one."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +100,27 @@ def single_faults(scenario: Scenario, *, thorough: bool = False) -> Iterator[Tri
     alone = Setting(scenario)
     calm = reference(alone)
     for index in range(calm.writes):
-        for fault in ON_ONE + (ALSO_ON_ONE if thorough else ()):
+        staggered = _staggered(STAGGERED_ON_ONE, index, thorough=thorough)
+        for fault in (*ON_ONE, *staggered, *(ALSO_ON_ONE if thorough else ())):
             yield Trial(alone, (OnWrite(index, fault),), alone, not scenario.is_stepped)
     for index in range(calm.events):
-        doubled = (_DOUBLED,) if thorough or index % _EVERY == 0 else ()
-        for delays in (_DROPPED, _LATE, *doubled):
+        for delays in (_DROPPED, _LATE, *_staggered((_DOUBLED,), index, thorough=thorough)):
             yield Trial(alone, (OnDelivery(index, delays),), alone, not scenario.is_stepped)
     yield from _with_standby(scenario, thorough=thorough)
     yield from _with_people(scenario, calm.writes, thorough=thorough)
+
+
+def _staggered(faults: Sequence[_Fault], index: int, *, thorough: bool) -> list[_Fault]:
+    return [fault for number, fault in enumerate(faults) if thorough or (index + number) % _EVERY == 0]
 
 
 def _with_standby(scenario: Scenario, *, thorough: bool) -> Iterator[Trial]:
     pair = Setting(scenario, operators=2)
     robbed = replace(pair, fence_seconds=PERIOD + 0.1)
     for index in range(reference(pair).writes):
-        for fault in ON_TWO + ((Crash(after=False),) if thorough else ()):
-            yield Trial(pair, (OnWrite(index, fault),), pair, not scenario.is_stepped)
-        yield Trial(robbed, (OnWrite(index, LeaseTaken()),), pair, not scenario.is_stepped)
+        for fault in _staggered((*ON_TWO, LeaseTaken()), index, thorough=thorough):
+            setting = robbed if isinstance(fault, LeaseTaken) else pair
+            yield Trial(setting, (OnWrite(index, fault),), pair, not scenario.is_stepped)
 
 
 def _with_people(scenario: Scenario, writes: int, *, thorough: bool) -> Iterator[Trial]:
@@ -122,13 +129,11 @@ def _with_people(scenario: Scenario, writes: int, *, thorough: bool) -> Iterator
     deeds = [Act(name, act) for name, act in scenario.acts.items()]
     if scenario.recreate is not None:
         deeds.append(Act("recreates it unseen", scenario.recreate, blind_seconds=1))
-    for number, deed in enumerate(deeds):
-        if scenario.is_stepped and deed.name in scenario.overruling:
-            continue
-        later = Setting(scenario, later=deed.act)
-        for index in range(writes):
-            if thorough or (index + number) % _EVERY == 0:
-                yield Trial(alone, (OnWrite(index, deed),), later, with_history=False)
+    deeds = [each for each in deeds if not (scenario.is_stepped and each.name in scenario.overruling)]
+    laters = {deed.name: Setting(scenario, later=deed.act) for deed in deeds}
+    for index in range(writes):
+        for deed in _staggered(deeds, index, thorough=thorough):
+            yield Trial(alone, (OnWrite(index, deed),), laters[deed.name], with_history=False)
 
 
 def _made_again(wanted: Result, result: Result) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Guard:
         self._fence_seconds = fence_seconds
         self._taken_at: dict[str, float] = {}
         self._proven: set[tuple[str, str]] = set()
+        self._made: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], int] = {}
         self._stable: dict[str, str] = {}
         for body in world.store.all("Deployment"):
@@ -90,6 +91,7 @@ class Guard:
         """A revision is proven once all its pods were ready, and there were some."""
         if body["kind"] != "Deployment":
             return
+        self._made.add((_owner(body), labels_of(body)[_REVISION]))
         status = body.get("status", {})
         wanted = body["spec"]["replicas"]
         is_current = status.get("observedGeneration") == body["metadata"]["generation"]
@@ -118,11 +120,8 @@ class Guard:
             return
         candidate = change.body["status"].get("revision", {}).get("candidate")
         before = (change.before or {}).get("status", {}).get("revision", {}).get("candidate")
-        children = (
-            body for body in self._world.store.all("Deployment") if _owner(body) == change.body["metadata"]["uid"]
-        )
-        if candidate and candidate != before and candidate not in {labels_of(each)[_REVISION] for each in children}:
-            yield f"I7 the status names {candidate}, which has no Deployment"
+        if candidate and candidate != before and (change.body["metadata"]["uid"], candidate) not in self._made:
+            yield f"I7 the status names {candidate}, which never had a Deployment"
 
     def _refused_stays_refused(self, change: Change) -> Iterator[str]:
         if not _is_status_by_operator(change, "Agent"):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.sim.agent_scenarios import SCENARIOS
-from tests.sim.campaign import ALSO_ON_ONE, ON_ONE, Table, Trial
+from tests.sim.campaign import ALSO_ON_ONE, ON_ONE, STAGGERED_ON_ONE, Table, Trial
 from tests.sim.faults import OnDelivery, OnWrite, Plan, Strike
 from tests.sim.run import Setting, reference
 from tests.sim.scenario import Scenario
@@ -28,7 +28,9 @@ def pairs(draw: st.DrawFn) -> tuple[Scenario, Plan]:
     """A scenario, and two strikes at two places of it."""
     scenario = draw(st.sampled_from(_ATTACKED))
     calm = reference(Setting(scenario))
-    writes = st.builds(OnWrite, st.integers(0, calm.writes - 1), st.sampled_from(ON_ONE + ALSO_ON_ONE))
+    writes = st.builds(
+        OnWrite, st.integers(0, calm.writes - 1), st.sampled_from(ON_ONE + STAGGERED_ON_ONE + ALSO_ON_ONE)
+    )
     events = st.builds(OnDelivery, st.integers(0, calm.events - 1), st.sampled_from([(), (0.0, 0.01), (3.0,)]))
     strikes = st.lists(writes | events, min_size=2, max_size=2, unique_by=_place)
     return scenario, tuple(sorted(draw(strikes), key=_place))

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.sim import agents, ending
 from tests.sim.agent_scenarios import BARE, SECRETS
-from tests.sim.campaign import ALSO_ON_ONE, ON_ONE
+from tests.sim.campaign import ALSO_ON_ONE, ON_ONE, STAGGERED_ON_ONE
 from tests.sim.cluster.kinds import Body, Ref, ref_of
 from tests.sim.faults import WriteFault
 from tests.sim.guard import Guard
@@ -38,7 +38,7 @@ CONNECTORS = st.sampled_from([agents.MODEL, agents.TOOLS])
 IMAGES = st.sampled_from(["registry.example/one:1", "registry.example/two:1"])
 FATES = st.sampled_from(["runs", "no-image", "crashes", "never-ready"])
 SECONDS = st.sampled_from([0.05, 0.3, 1.0, 5.0, 61.0, 301.0])
-FAULTS = st.sampled_from(ON_ONE + ALSO_ON_ONE)
+FAULTS = st.sampled_from(ON_ONE + STAGGERED_ON_ONE + ALSO_ON_ONE)
 SPECS = st.one_of(
     st.sampled_from(["One.", "Two.", "Three."]).map(lambda text: {"instructions": text}),
     (st.none() | IMAGES).map(lambda image: {"runtime": {"image": image}}),
