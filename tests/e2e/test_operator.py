@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.api import manifests
 from tests.e2e.conftest import Installed
 from tests.e2e.declared import Manifest, Namespace, a_model, an_agent, condition, eventually, is_
 
@@ -315,16 +316,17 @@ def test_an_operator_killed_in_mid_rollout_ends_what_it_began(cluster: Installed
     eventually(lambda: ns.list("deployments"), lambda found: len(found) == 1)
 
 
-def test_kinds_that_nothing_acts_on_say_so(ns: Namespace) -> None:
-    """A Policy is kept, and its status says loudly that it is not enforced."""
-    ns.apply({
-        "apiVersion": "proctor.dev/v1alpha1",
-        "kind": "Policy",
-        "metadata": {"name": "strict", "namespace": ns.name},
-        "spec": {"owner": {"team": "tests", "contact": "tests@example.com"}, "mode": "Enforce"},
-    })  # fmt: skip
-    policy = eventually(lambda: ns.get("policies.proctor.dev", "strict"), is_("Stalled", "True"))
-    assert condition(policy, "Ready")["reason"] == "NotActedOn"
+@pytest.mark.parametrize("kind", ["policy", "clusterpolicy", "approval", "workflow", "workflowrun"])
+def test_kinds_that_nothing_acts_on_say_so(ns: Namespace, kind: str) -> None:
+    """A Policy is kept, and its status says loudly that it is not enforced; so with the other kinds."""
+    manifest = manifests.load(f"{kind}-minimal")
+    name = manifest["metadata"]["name"]
+    ns.apply(manifest)
+    try:
+        kept = eventually(lambda: ns.get(f"{kind}.proctor.dev", name), is_("Stalled", "True"))
+        assert condition(kept, "Ready")["reason"] == "NotActedOn"
+    finally:
+        ns.kubectl("delete", f"{kind}.proctor.dev", name)
 
 
 def test_fields_that_nothing_acts_on_are_named(ns: Namespace) -> None:
