@@ -47,7 +47,16 @@ unit: setup ## the fast tests alone
 
 check: lint types unit ## all that is fast: after each change
 
-test: lint types ## everything: unit, simulation, end to end on a real Kubernetes
+# The gateway's store is tested on both of its engines. Where no PostgreSQL can be had, its tests are skipped, but not in CI.
+.PHONY: postgresql
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		echo 'installing PostgreSQL for the tests' >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql > /dev/null; \
+	fi
+
+test: lint types postgresql ## everything: unit, simulation, end to end on a real Kubernetes
 	@$(PYTEST) tests
 
 crds: setup ## make the kinds' CRDs and their reference from the models
