@@ -43,7 +43,7 @@ format: setup ## put the code into its form
 	@$(RUN) ruff check --fix .
 
 unit: setup ## the fast tests alone
-	@$(PYTEST) tests -m "$(FAST)"
+	@$(PYTEST) tests -m "$(FAST)" -n auto --dist loadfile
 
 check: lint types unit ## all that is fast: after each change
 

@@ -300,8 +300,12 @@ def _make_payments(scenario_of: Any) -> MCPServer:
 
 async def _tool(scenario: Scenario, call: ToolCall, answer: dict[str, Any]) -> dict[str, Any]:
     scenario.tool_calls.append(call)
-    if scenario.tool_seconds:
+    scenario.tools_under_way.append(call.tool)
+    scenario.tool_overlaps.append(tuple(scenario.tools_under_way))
+    try:
         await asyncio.sleep(scenario.tool_seconds)
+    finally:
+        scenario.tools_under_way.remove(call.tool)
     if scenario.tool_error is not None:
         raise ToolError(scenario.tool_error)
     return answer

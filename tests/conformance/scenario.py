@@ -86,6 +86,9 @@ class Scenario:
     token: str = field(default_factory=lambda: f"task-{secrets.token_hex(8)}")
     model_calls: list[ModelCall] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_overlaps: list[tuple[str, ...]] = field(default_factory=list)
+    """For each tool call, which tools were under way when it began, itself included."""
+    tools_under_way: list[str] = field(default_factory=list)
     open_calls: int = 0
     dropped_calls: int = 0
 
