@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,12 @@ _FINISH_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-def main() -> None:
-    """Entry point `proctor-operator`. Exit code 0 after SIGTERM, 1 when a restart is the cure."""
+def main(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Runs the operator. Exit code 0 after SIGTERM, 1 when a restart is the cure."""
     settings = Settings()
     logs.configure(settings.log_level)
-    sys.exit(asyncio.run(_run(settings)))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        sys.exit(runner.run(_run(settings)))
 
 
 @dataclass

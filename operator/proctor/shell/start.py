@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 
+import uvloop
+
 _NOT_NEEDED = ("kubernetes", "kubernetes_asyncio", "pykube")
 _YOUNG, _MIDDLE, _OLD = 10_000, 20, 20
 
@@ -20,4 +22,4 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
-    run()
+    run(uvloop.new_event_loop)
