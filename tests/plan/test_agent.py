@@ -114,7 +114,7 @@ def test_the_stable_goes_when_the_candidate_serves() -> None:
     before = settled()
     world = with_spec(before, instructions="Others.")
     plan = plan_agent(carried_out(world, plan_agent(world, T0)), T0)
-    assert sorted(each.kind for each in plan.deletions) == ["ConfigMap", "Deployment"]
+    assert [each.kind for each in plan.deletions] == ["Deployment", "ConfigMap"]
     assert plan.status is not None
     assert plan.status["rollout"]["phase"] == "Settled"
 

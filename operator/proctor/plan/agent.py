@@ -14,6 +14,7 @@ from proctor.plan.revision import Revision
 from proctor.plan.world import Deletion, Event, Manifest, Plan, World, deletion_of, label_of
 
 _KEPT_PER_REVISION = ("Deployment", "ConfigMap")
+"""What goes with a revision that is not live any more, in this order: the config after the pods that read it."""
 
 
 def plan_agent(world: World, now: datetime) -> Plan:
@@ -93,8 +94,9 @@ def _deletions(world: World, rollout: Rollout) -> tuple[Deletion, ...]:
     live = set(machine.live_revisions(rollout))
     idle = (
         each
+        for kind in _KEPT_PER_REVISION
         for each in world.children
-        if each["kind"] in _KEPT_PER_REVISION and label_of(each, names.REVISION) not in live
+        if each["kind"] == kind and label_of(each, names.REVISION) not in live
     )
     return tuple(
         deletion_of(each) for each in (*idle, *_forgotten(world, live)) if not each["metadata"].get("deletionTimestamp")

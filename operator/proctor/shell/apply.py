@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from proctor.plan.world import Deletion, Manifest, Plan
+from proctor.plan.world import Deletion, Event, Manifest, Plan
 from proctor.shell.cache import Key, key_of
 from proctor.shell.errors import Blocked, Retry
 from proctor.shell.ports import Ports
+
+_REFUSED_SECONDS = 60.0
 
 
 async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
@@ -22,7 +24,20 @@ async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
     for event in plan.events:
         await ports.kube.tell(about, event, ports.clock.now())
     for deletion in plan.deletions:
-        await _delete(deletion, ports)
+        try:
+            await _delete(deletion, ports)
+        except Blocked as exc:
+            await _tell_refused(deletion, exc, about, ports)
+            raise Retry(f"{deletion.kind} {deletion.name} may not be deleted: {exc}", _REFUSED_SECONDS) from exc
+
+
+async def _tell_refused(deletion: Deletion, refusal: Blocked, about: Manifest, ports: Ports) -> None:
+    """By an Event, not a condition: what serves is as declared, and by the time of the deletion the status says so.
+
+    A condition would turn with each attempt: right until the deletion fails, and wrong until the next attempt.
+    """
+    message = f"{deletion.kind} {deletion.name} is not needed any more, and may not be deleted: {refusal}"
+    await ports.kube.tell(about, Event("DeletionRefused", message, "Warning"), ports.clock.now())
 
 
 async def _apply(manifest: Manifest, ports: Ports) -> None:
