@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from proctor.plan.world import Platform
 from tests.sim import agents
 from tests.sim.agents import AGENT, INSTRUCTIONS, INSTRUCTIONS_MAP, MODEL, NAMESPACE, SECRET_WORD, TOOLS
 from tests.sim.cluster.kinds import Body, Ref
@@ -132,6 +133,16 @@ def _break(world: World) -> None:
     run_image(_BROKEN)(world)
 
 
+def _upgrade(world: World) -> None:
+    world.upgrade(Platform(agent_image="registry.example/proctor-agent:2"))
+
+
+def _two(world: World) -> None:
+    world.create(agents.agent())
+    world.run_for(2)
+    world.create(agents.agent("orders"))
+
+
 def _only_systems(world: World) -> None:
     agents.furnish(world)
     world.delete(MODEL)
@@ -160,6 +171,7 @@ def _drift(world: World) -> None:
 BARE = staged(agents.furnish)
 SETTLED = staged(_create(), onto=BARE)
 FAILED = staged(_break, onto=SETTLED, seconds=_PAST_DEADLINE)
+NEIGHBOURS = staged(_two, onto=BARE)
 SUSPENDED = staged(suspend(on=True), onto=SETTLED)
 UNCONNECTED = staged(_after(0, _only_systems, _create()))
 UNINSTRUCTED = staged(_refer, onto=SETTLED)
@@ -177,6 +189,9 @@ _DEEDS: tuple[tuple[str, Callable[[], Moment], Deed, float], ...] = (
     ("delete mid-rollout", SETTLED, _after(_MID_ROLLOUT, instruct("Two."), delete(AGENT)), 10),
     ("revert mid-rollout", SETTLED, _after(_MID_ROLLOUT, instruct("Two."), instruct(INSTRUCTIONS)), 10),
     ("supersede mid-rollout", SETTLED, _after(_MID_ROLLOUT, instruct("Two."), instruct("Three.")), 10),
+    ("a neighbour goes", NEIGHBOURS, delete(AGENT), 10),
+    ("upgrade", SETTLED, _upgrade, 10),
+    ("upgrade mid-rollout", SETTLED, _after(_MID_ROLLOUT, instruct("Two."), _upgrade), 10),
     ("connectors appear", UNCONNECTED, lambda world: world.create(agents.model(), agents.tools()), 10),
     ("connector unreachable", SETTLED, _move(MODEL, "https://nowhere.example/v1"), 30),
     ("connector drifts", SETTLED, _drift, 10),
@@ -185,7 +200,7 @@ _DEEDS: tuple[tuple[str, Callable[[], Moment], Deed, float], ...] = (
     ("namespace goes", SETTLED, delete(Ref("Namespace", "", NAMESPACE)), 10),
 )
 
-_STEPPED = {"delete mid-rollout", "revert mid-rollout", "supersede mid-rollout"}
+_STEPPED = {"delete mid-rollout", "revert mid-rollout", "supersede mid-rollout", "upgrade mid-rollout"}
 
 SCENARIOS = tuple(
     Scenario(

@@ -19,6 +19,7 @@ from tests.sim.faults import (
     LeaseTaken,
     OnDelivery,
     OnWrite,
+    Outage,
     Partition,
     Plan,
     Sigterm,
@@ -35,11 +36,13 @@ ON_ONE: tuple[WriteFault, ...] = (
     Ambiguous(),
     Late(seconds=5.5),
     *(Fail(status) for status in (404, 409, 422, 429, 500)),
+    Fail(403, 3),
     Sigterm(),
     Blind(seconds=1),
     Lag(seconds=8),
     Lag(seconds=3, of_kind="Agent"),
     StaleRestart(versions=20),
+    Outage(seconds=30),
 )
 """What can happen to a write with one operator. Of errors to which the client reacts alike, one stands for all."""
 
@@ -55,6 +58,7 @@ ALSO_ON_ONE: tuple[WriteFault, ...] = (
     Lag(seconds=3, of_kind="Deployment"),
     StaleRestart(versions=3),
     StaleRestart(versions=8),
+    Outage(seconds=120),
 )
 """The rest of the grid."""
 
@@ -63,6 +67,9 @@ ON_TWO: tuple[WriteFault, ...] = (Crash(after=True), Crash(after=False), Sigterm
 
 _Fault = TypeVar("_Fault")
 _DROPPED, _DOUBLED, _LATE = (), (0.0, 0.01), (3.0,)
+_TURNS = 2
+"""A fault may stall something, and then not any more."""
+
 _EVERY = 3
 """In the short run, what is staggered strikes every third place only, each fault beginning with another one."""
 
@@ -92,6 +99,8 @@ class Trial:
         if self.with_history:
             found += _made_again(wanted, result)
         found += _too_many_writes(wanted, result)
+        if result.turns > wanted.turns + _TURNS:
+            found.append(f"I7 Stalled turned {result.turns} times, without faults {wanted.turns} times")
         return replace(result, findings=tuple(found))
 
 

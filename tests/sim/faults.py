@@ -209,6 +209,19 @@ class Partition:
 
 
 @dataclass(frozen=True)
+class Outage:
+    """The API server is away, for every process, as while it is upgraded."""
+
+    seconds: float
+    kind: str = "outage"
+
+    async def strike(self, exchange: Exchange) -> Answer:
+        """Nothing is reached until it is back."""
+        exchange.injector.go_away(self.seconds)
+        raise Retry("injected: connection refused")
+
+
+@dataclass(frozen=True)
 class LeaseTaken:
     """Somebody takes the lease away between two writes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 from proctor.shell.errors import Retry
 from tests.sim.cluster.api import Answer, Request
@@ -31,6 +32,9 @@ class Injector:
         self._failing: dict[tuple[str, str], WriteFault] = {}
         self._lags: dict[str | None, float] = {}
         self._cut_off: dict[str, float] = {}
+        self._away_until = 0.0
+        self.jitter: random.Random | None = None
+        """If it is there, each request takes a little longer or shorter, so that others come between."""
         self._stale: tuple[int, float] | None = None
 
     def arm(self) -> None:
@@ -81,6 +85,7 @@ class Injector:
         self._failing.clear()
         self._lags.clear()
         self._cut_off.clear()
+        self._away_until = 0.0
         self._stale = None
 
     def fail_again(self, request: Request, fault: WriteFault) -> None:
@@ -95,6 +100,11 @@ class Injector:
     def cut_off(self, process: Process, seconds: float) -> None:
         """The process reaches nothing until then."""
         self._cut_off[process.name] = self.world.timeline.time() + seconds
+
+    def go_away(self, seconds: float) -> None:
+        """No process reaches anything until then; the watches list anew."""
+        self._away_until = self.world.timeline.time() + seconds
+        self.world.operator.disconnect(seconds + 1)
 
     def be_stale(self, versions: int, seconds: float) -> None:
         """For so long the lists are behind by so many versions; then the watches tell of the rest."""
@@ -123,7 +133,9 @@ class Injector:
             self.world.timeline.call_later(WATCH_SECONDS, self.world.operator.see, change)
 
     async def _wait_out(self, process: Process) -> None:
-        until = self._cut_off.get(process.name, 0.0)
+        if self.jitter is not None:
+            await asyncio.sleep(self.jitter.choice((0.0, 0.001, 0.004, 0.02, 0.1)))
+        until = max(self._away_until, self._cut_off.get(process.name, 0.0))
         now = self.world.timeline.time()
         if now < until:
             await asyncio.sleep(min(until - now, 3.0))

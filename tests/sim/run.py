@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tests.sim import ending
+from tests.sim.cluster.kinds import Body
 from tests.sim.ending import Ending
 from tests.sim.faults import Fail, OnWrite, Plan
 from tests.sim.guard import Guard
@@ -34,6 +35,8 @@ class Result:
     struck: int
     creates: Counter[str]
     """How often operators made each object."""
+    turns: int
+    """How often a condition Stalled turned."""
     findings: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
@@ -110,8 +113,24 @@ def _play(
         events=injector.events,
         struck=injector.struck,
         creates=creates,
+        turns=_turns(world, first),
         findings=(*guard.end(), *findings),
     )
+
+
+def _turns(world: World, first: int) -> int:
+    """How often operators said that something is stalled, or that it is not any more."""
+    told = [
+        (change.ref, _stalled(change.before), _stalled(change.body))
+        for change in world.store.log
+        if change.version > first
+    ]
+    return sum(1 for _, was, is_now in told if was is not None and is_now is not None and was != is_now)
+
+
+def _stalled(body: Body | None) -> str | None:
+    conditions = (body or {}).get("status", {}).get("conditions", ())
+    return next((each["status"] for each in conditions if each["type"] == "Stalled"), None)
 
 
 def _horizon(plan: Plan) -> float:

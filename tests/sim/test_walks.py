@@ -142,6 +142,11 @@ class Walk(RuleBasedStateMachine):
         """The watches break."""
         self.world.operator.disconnect(seconds)
 
+    @rule(number=st.none() | st.integers(0, 99))
+    def jitter(self, number: int | None) -> None:
+        """Requests take longer or shorter, so that what runs side by side comes in another order."""
+        self.injector.jitter = None if number is None else random.Random(number)  # noqa: S311 - not a secret
+
     @rule(is_up=st.booleans())
     def gateway(self, *, is_up: bool) -> None:
         """The gateway goes, or comes back."""

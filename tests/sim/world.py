@@ -136,6 +136,13 @@ class World:
         """The process that was started last."""
         return self.processes[-1]
 
+    def upgrade(self, platform: Platform) -> None:
+        """Another version of the operator takes over: all processes are told to stop, and the next ones are new."""
+        self._around = replace(self._around, platform=platform)
+        for process in self.processes:
+            if not process.is_dead:
+                process.sigterm()
+
     def run_for(self, seconds: float) -> None:
         """Lets that much time pass."""
         self.timeline.run_for(seconds)
