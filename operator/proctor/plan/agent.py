@@ -129,7 +129,8 @@ def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
     return tuple(
         Event(each["reason"], each["message"], "Warning" if _is_bad(each) else "Normal")
         for each in report["conditions"]
-        if each["type"] in {"Available", "Stalled", "Isolated"} and _turned(world, each)
+        # What turned to the usual has nothing to say.
+        if each["type"] in {"Available", "Stalled", "Isolated"} and each["message"] and _turned(world, each)
     )
 
 
