@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -20,6 +20,76 @@ from proctor_gateway.tasks import Fault, Phase, Usage
 
 _MOST_CALLS = 10_000
 """Of one task, denied ones included: an agent that asks in a loop must not fill the disk."""
+
+# The statements of the hot path are built once: to build one costs more than to run it.
+_TASK: Final = (
+    sa.select(
+        tasks.c.phase,
+        tasks.c.attempts,
+        tasks.c.live,
+        tasks.c.stop,
+        tasks.c.deadline,
+        tasks.c.sequence,
+        tasks.c.steps,
+        tasks.c.tool_calls,
+        tasks.c.input_tokens,
+        tasks.c.output_tokens,
+        tasks.c.cost,
+    )
+    .where(tasks.c.id == sa.bindparam("task"))
+    .with_for_update()
+)
+_EQUAL: Final = sa.select(sa.func.count()).where(
+    calls.c.task == sa.bindparam("task"),
+    calls.c.attempt == sa.bindparam("attempt"),
+    calls.c.connector == sa.bindparam("connector"),
+    calls.c.name == sa.bindparam("name"),
+    calls.c.arguments_digest == sa.bindparam("digest"),
+    calls.c.state != CallState.DENIED,
+)
+_ADD: Final = sa.insert(calls)
+_COUNT: Final = (
+    sa.update(tasks)
+    .where(tasks.c.id == sa.bindparam("of_task"))
+    .values(
+        sequence=sa.bindparam("next"),
+        steps=tasks.c.steps + sa.bindparam("more_steps"),
+        tool_calls=tasks.c.tool_calls + sa.bindparam("more_tools"),
+    )
+)
+_SETTLE: Final = (
+    sa.update(calls)
+    .where(
+        calls.c.task == sa.bindparam("of_task"),
+        calls.c.sequence == sa.bindparam("of_sequence"),
+        calls.c.state.in_((CallState.STARTED, CallState.UNKNOWN)),
+    )
+    .values(
+        {
+            column: sa.bindparam(f"new_{column.name}", type_=column.type)
+            for column in (
+                calls.c.state,
+                calls.c.touched,
+                calls.c.result,
+                calls.c.reason,
+                calls.c.message,
+                calls.c.input_tokens,
+                calls.c.output_tokens,
+                calls.c.cost,
+                calls.c.finished_at,
+            )
+        }
+    )
+)
+_CHARGE: Final = (
+    sa.update(tasks)
+    .where(tasks.c.id == sa.bindparam("of_task"))
+    .values(
+        input_tokens=tasks.c.input_tokens + sa.bindparam("more_input"),
+        output_tokens=tasks.c.output_tokens + sa.bindparam("more_output"),
+        cost=sa.bindparam("new_cost", type_=tasks.c.cost.type),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +121,7 @@ def begin(
     The row of the task is locked, so that limits hold however many calls are made at the same time, by whichever
     replica; and a call that was begun is seen by whoever ends the task.
     """
-    row = connection.execute(sa.select(tasks).where(tasks.c.id == intent.task).with_for_update()).one_or_none()
+    row = connection.execute(_TASK, {"task": intent.task}).one_or_none()
     if row is None or not is_running(row, intent.attempt):
         raise Revoked(intent.task)
     sequence = row.sequence + 1
@@ -60,14 +130,10 @@ def begin(
     arguments = digest.sha256(intent.arguments)
     fault = denial or _bar(row, intent.kind, limits, now)
     occurrence = _occurrence(connection, intent, arguments)
-    connection.execute(sa.insert(calls).values(_row(intent, sequence, arguments, fault, now)))
+    connection.execute(_ADD, _row(intent, sequence, arguments, fault, now))
     steps = 0 if fault else int(intent.kind is Kind.MODEL)
     tools = 0 if fault else int(intent.kind is Kind.TOOL)
-    connection.execute(
-        sa.update(tasks)
-        .where(tasks.c.id == intent.task)
-        .values(sequence=sequence, steps=tasks.c.steps + steps, tool_calls=tasks.c.tool_calls + tools)
-    )
+    connection.execute(_COUNT, {"of_task": intent.task, "next": sequence, "more_steps": steps, "more_tools": tools})
     if fault is not None:
         return Barred(sequence, fault)
     return Begun(sequence, occurrence, row.deadline)
@@ -86,15 +152,17 @@ def _bar(row: Any, kind: Kind, limits: Limits, now: datetime) -> Fault | None:
 
 
 def _occurrence(connection: sa.Connection, intent: Intent, arguments: str) -> int:
-    query = sa.select(sa.func.count()).where(
-        calls.c.task == intent.task,
-        calls.c.attempt == intent.attempt,
-        calls.c.connector == intent.connector,
-        calls.c.name == intent.name,
-        calls.c.arguments_digest == arguments,
-        calls.c.state != CallState.DENIED,
-    )
-    return int(connection.execute(query).scalar_one())
+    # Only what carries a key needs to tell equal calls apart.
+    if intent.kind is not Kind.TOOL:
+        return 0
+    equal = {
+        "task": intent.task,
+        "attempt": intent.attempt,
+        "connector": intent.connector,
+        "name": intent.name,
+        "digest": arguments,
+    }
+    return int(connection.execute(_EQUAL, equal).scalar_one())
 
 
 def _row(intent: Intent, sequence: int, arguments: str, fault: Fault | None, now: datetime) -> dict[str, Any]:
@@ -121,41 +189,38 @@ def settle(connection: sa.Connection, task: str, sequence: int, outcome: Outcome
     """Write down what became of a call. A late answer still replaces Unknown: the truth is worth more than order."""
     fault = outcome.fault
     settled = connection.execute(
-        sa.update(calls)
-        .where(
-            calls.c.task == task,
-            calls.c.sequence == sequence,
-            calls.c.state.in_((CallState.STARTED, CallState.UNKNOWN)),
-        )
-        .values(
-            state=outcome.state,
-            touched=outcome.touched,
-            result=outcome.result,
-            reason=fault.reason if fault else None,
-            message=plain(fault.message) if fault else None,
-            input_tokens=outcome.input_tokens,
-            output_tokens=outcome.output_tokens,
-            cost=outcome.cost,
-            finished_at=now,
-        )
+        _SETTLE,
+        {
+            "of_task": task,
+            "of_sequence": sequence,
+            "new_state": outcome.state,
+            "new_touched": outcome.touched,
+            "new_result": outcome.result,
+            "new_reason": fault.reason if fault else None,
+            "new_message": plain(fault.message) if fault else None,
+            "new_input_tokens": outcome.input_tokens,
+            "new_output_tokens": outcome.output_tokens,
+            "new_cost": outcome.cost,
+            "new_finished_at": now,
+        },
     )
     if settled.rowcount and (outcome.billed or outcome.input_tokens or outcome.output_tokens):
         _charge(connection, task, outcome)
 
 
 def _charge(connection: sa.Connection, task: str, outcome: Outcome) -> None:
-    row = connection.execute(sa.select(tasks.c.cost).where(tasks.c.id == task).with_for_update()).one_or_none()
+    row = connection.execute(_TASK, {"task": task}).one_or_none()
     if row is None:
         return
     cost = None if row.cost is None or outcome.cost is None else row.cost + outcome.cost
     connection.execute(
-        sa.update(tasks)
-        .where(tasks.c.id == task)
-        .values(
-            input_tokens=tasks.c.input_tokens + (outcome.input_tokens or 0),
-            output_tokens=tasks.c.output_tokens + (outcome.output_tokens or 0),
-            cost=cost,
-        )
+        _CHARGE,
+        {
+            "of_task": task,
+            "more_input": outcome.input_tokens or 0,
+            "more_output": outcome.output_tokens or 0,
+            "new_cost": cost,
+        },
     )
 
 

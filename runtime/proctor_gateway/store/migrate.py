@@ -18,7 +18,7 @@ _LOCK = 0x70726F63746F72
 
 async def migrate(database: Database) -> None:
     """Raise the schema to the newest revision, in one transaction under a lock. Raises StoreAway."""
-    await database.exclusively(_upgrade)
+    await database.alone(_upgrade)
 
 
 def is_current(connection: sa.Connection) -> bool:

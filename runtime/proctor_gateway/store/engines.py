@@ -1,0 +1,178 @@
+"""How operations reach the two databases.
+
+PostgreSQL is asked over the loop. SQLite is asked from threads, a whole transaction in one step: a driver that hands
+each statement to a thread spends most of its time in handing over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+T = TypeVar("T")
+Operation = Callable[[sa.Connection], T]
+
+_BUSY_MILLISECONDS: Final = 10_000
+_READERS: Final = 4
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    # An effect is sent only after its intent is on the disk, also when the power fails.
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"busy_timeout={_BUSY_MILLISECONDS}",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an operation gave, or the exception that took it back."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+class Engine(Protocol):
+    """A database."""
+
+    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Operations may be run inside."""
+
+    async def transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
+        """Run the operations in one transaction, each in a savepoint if they are several."""
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run an operation on what is committed."""
+
+
+def engine_for(url: sa.URL) -> Engine:
+    """The engine for the URL. Raises ValueError for any database but the two."""
+    match url.get_backend_name():
+        case "sqlite":
+            return Sqlite(url)
+        case "postgresql" | "postgres":
+            return Postgresql(url)
+        case _:
+            raise ValueError("store must be a sqlite:// or a postgresql:// URL")
+
+
+class Sqlite:
+    """A file: one thread that writes, a few that read."""
+
+    def __init__(self, url: sa.URL) -> None:
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        plain = url.set(drivername="sqlite+pysqlite")
+        self._writer = _sqlite_engine(plain, "BEGIN IMMEDIATE", 1)
+        self._reader = _sqlite_engine(plain, "BEGIN", _READERS)
+        self._writing = ThreadPoolExecutor(1, "store-writer")
+        self._reading = ThreadPoolExecutor(_READERS, "store-reader")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Operations may be run inside."""
+        try:
+            yield
+        finally:
+            self._writing.shutdown()
+            self._reading.shutdown()
+            self._writer.dispose()
+            self._reader.dispose()
+
+    async def transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
+        """Run the operations in one transaction."""
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, operations)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run an operation on what is committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, operation)
+
+    def _transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
+        with self._writer.begin() as connection:
+            return apply(connection, operations)
+
+    def _read(self, operation: Operation[T]) -> T:
+        with self._reader.connect() as connection:
+            return operation(connection)
+
+
+class Postgresql:
+    """A server, over the loop."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self._engine = create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            pool_size=_READERS,
+            max_overflow=_READERS,
+            pool_pre_ping=True,
+            pool_recycle=900,
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Operations may be run inside."""
+        try:
+            yield
+        finally:
+            await self._engine.dispose()
+
+    async def transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
+        """Run the operations in one transaction."""
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(apply, operations)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run an operation on what is committed."""
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(operation)
+
+
+def apply(connection: sa.Connection, operations: Sequence[Operation[Any]]) -> list[Result]:
+    """Run the operations. One that fails by itself takes back itself alone; a database that fails, all of them."""
+    if len(operations) == 1:
+        return [Result(operations[0](connection))]
+    return [_apart(connection, operation) for operation in operations]
+
+
+def _apart(connection: sa.Connection, operation: Operation[Any]) -> Result:
+    try:
+        with connection.begin_nested():
+            return Result(operation(connection))
+    except Exception as exc:
+        if is_away(exc):
+            raise
+        return Result(error=exc)
+
+
+def is_away(exc: Exception) -> bool:
+    """Whether the database failed, rather than what it was asked to do."""
+    if isinstance(exc, OperationalError | InterfaceError | OSError | TimeoutError):
+        return True
+    return isinstance(exc, DBAPIError) and exc.connection_invalidated
+
+
+def _sqlite_engine(url: sa.URL, begin: str, connections: int) -> sa.Engine:
+    # Connections wander between the threads of one pool; none is used by two at once.
+    engine = sa.create_engine(
+        url, poolclass=sa.QueuePool, pool_size=connections, max_overflow=0, connect_args={"check_same_thread": False}
+    )
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    # The driver's own transactions begin too late for savepoints; we say BEGIN ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
