@@ -133,3 +133,9 @@ def test_another_place_of_the_gateway_is_probed_anew() -> None:
     moved = Platform(agent_image=PLATFORM.agent_image, gateway_host="gateway.elsewhere.svc")
     plan = plan_isolation(world(pod=probe(said("Connected", "TimedOut", "TimedOut")), platform=moved), T0)
     assert [each.kind for each in plan.deletions] == ["Pod"]
+
+
+def test_after_a_deletion_one_looks_again_soon() -> None:
+    """Nobody else may tell that the old pod is gone."""
+    pod = probe({"phase": "Failed", "reason": "Evicted"})
+    assert plan_isolation(world(pod=pod, policy=policy()), T0).wake_at == after(seconds=2)

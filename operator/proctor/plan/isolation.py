@@ -20,6 +20,7 @@ from proctor.plan.world import Deletion, Isolation, Manifest, Plan, Platform, de
 _DEADLINE_SECONDS = 120
 _SETTLE_SECONDS = 20
 _RETRY = timedelta(minutes=5)
+_SOON = timedelta(seconds=2)
 _UNDER_WAY = "not measured yet"
 """The same words before the probe's pod exists and while it runs: each other word would be a write of every status."""
 
@@ -52,11 +53,10 @@ def plan_isolation(world: IsolationWorld, now: datetime) -> Plan:
     pod = drift.stamped(_make_pod(world))
     if world.pod is None:
         return Plan(resync, applies=(*drift.changed([policy], observed), pod))
-    return Plan(
-        min(resync, _expiry(world, now)),
-        applies=drift.changed([policy], observed),
-        deletions=tuple(_outdated(world, pod, now)),
-    )
+    outdated = tuple(_outdated(world, pod, now))
+    # Soon after a deletion there is a new pod to make; the watch may have nothing more to tell of the old one.
+    wake_at = now + _SOON if outdated else min(resync, _expiry(world, now))
+    return Plan(wake_at, applies=drift.changed([policy], observed), deletions=outdated)
 
 
 def measure(pod: Manifest | None) -> Isolation:
