@@ -200,7 +200,13 @@ _DEEDS: tuple[tuple[str, Callable[[], Moment], Deed, float], ...] = (
     ("namespace goes", SETTLED, delete(Ref("Namespace", "", NAMESPACE)), 10),
 )
 
-_STEPPED = {"delete mid-rollout", "revert mid-rollout", "supersede mid-rollout", "upgrade mid-rollout"}
+_STEPPED = {
+    "delete mid-rollout",
+    "revert mid-rollout",
+    "supersede mid-rollout",
+    "upgrade mid-rollout",
+    "a neighbour goes",
+}
 
 SCENARIOS = tuple(
     Scenario(

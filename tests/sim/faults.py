@@ -131,7 +131,8 @@ class Fail:
     async def strike(self, exchange: Exchange) -> Answer:
         """The refusal, now and as often as is left."""
         if self.status == 404 and exchange.request.method == "DELETE":
-            exchange.commit_unheard()
+            # It says the truth: somebody else was faster.
+            exchange.world.store.remove(exchange.request.target.ref, "somebody")
         if self.times > 1:
             exchange.injector.fail_again(exchange.request, Fail(self.status, self.times - 1))
         if self.status == 503:

@@ -114,6 +114,7 @@ class World:
         )
 
     def __enter__(self) -> Self:
+        self._logging = structlog.get_config()
         structlog.configure(processors=[self._log], cache_logger_on_first_use=False)
         return self
 
@@ -122,7 +123,7 @@ class World:
     ) -> None:
         self.is_restarting = False
         self.timeline.end()
-        structlog.reset_defaults()
+        structlog.configure(**self._logging)
 
     def start_operator(self) -> Process:
         """A new process of the operator; when it ends, another one is started a moment later."""

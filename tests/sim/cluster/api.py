@@ -186,7 +186,11 @@ class ApiServer:
         if existing["metadata"].get("deletionTimestamp"):
             return existing
         metadata = {**existing["metadata"], "deletionTimestamp": self.store.timestamp()}
-        return self.store.update({**existing, "metadata": metadata}, by, status=True)
+        going = self.store.update({**existing, "metadata": metadata}, by, status=True)
+        if existing.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
+            # A pod that has ended has nothing to finish.
+            self.store.remove(ref, by)
+        return going
 
 
 def merge_patch(body: Any, patch: Any) -> Any:
