@@ -215,6 +215,7 @@ SCENARIOS = tuple(
         act,
         seconds,
         is_stepped=name in _STEPPED,
+        is_nightly=name == "upgrade mid-rollout",
         secrets=SECRETS,
         acts=ACTS,
         overruling=frozenset({"changes the instructions", "reverts"}),

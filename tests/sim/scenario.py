@@ -23,6 +23,8 @@ class Scenario:
     """For how long something may still happen by itself after the act, though nothing is written meanwhile."""
     is_stepped: bool = False
     """Whether the act goes on for a while: then a fault may keep the operator from seeing what was between."""
+    is_nightly: bool = False
+    """Whether it is too long to be attacked after every change."""
     secrets: tuple[str, ...] = ()
     acts: Acts = field(default_factory=dict)
     """What people do at bad moments."""

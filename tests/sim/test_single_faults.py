@@ -10,6 +10,7 @@ from tests.sim.run import Setting, reference
 from tests.sim.scenario import Scenario
 
 _SHOWN = 5
+SHORT = [each for each in SCENARIOS if not each.is_nightly]
 EVERY_SCENARIO = pytest.mark.parametrize("scenario", SCENARIOS, ids=[each.name for each in SCENARIOS])
 
 
@@ -29,7 +30,7 @@ def test_a_second_operator_that_waits_changes_nothing(scenario: Scenario) -> Non
     assert result.story.endings or len({write.by for write in result.story.writes}) <= 1
 
 
-@EVERY_SCENARIO
+@pytest.mark.parametrize("scenario", SHORT, ids=[each.name for each in SHORT])
 @pytest.mark.slow
 def test_one_fault(scenario: Scenario, table: Table) -> None:
     """At every write and every event, one of every class; people and doubled events at every third place."""
