@@ -32,6 +32,10 @@ OBSTACLES: dict[str, tuple[World, list[tuple[str, str]]]] = {
         examples.world(connectors={"llm": llm()}),
         [("ConnectorNotFound", "spec.tools[0]: there is no Connector support/crm")],
     ),
+    "a connector that cannot be read": (
+        examples.world(connectors={"llm": llm()}, unreadable=frozenset({"crm"})),
+        [("ConnectorInvalid", "spec.tools[0]: this version cannot read Connector support/crm")],
+    ),
     "all of them at once": (
         examples.world(examples.agent(**MISSING_TEXT), connectors={}),
         [("InstructionsNotFound", "texts"), ("ConnectorNotFound", "llm"), ("ConnectorNotFound", "crm")],

@@ -44,7 +44,11 @@ def _connectors(world: World) -> Iterator[Obstacle]:
     ]
     for path, name, types in wanted:
         connector = world.connectors.get(name)
-        if connector is None:
+        if name in world.unreadable:
+            yield Obstacle(
+                "ConnectorInvalid", f"{path}: this version cannot read Connector {namespace}/{name}; mend it"
+            )
+        elif connector is None:
             yield Obstacle("ConnectorNotFound", f"{path}: there is no Connector {namespace}/{name}; create it")
         elif connector.spec.type not in types:
             allowed = ", ".join(sorted(types))

@@ -71,6 +71,8 @@ class World:
     isolation: Isolation
     runtime_classes: frozenset[str]
     platform: Platform
+    unreadable: frozenset[str] = frozenset()
+    """The Connectors of the spec that exist, but that this version cannot read."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """The owned object of that kind and name."""

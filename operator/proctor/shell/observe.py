@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
-from proctor.api.meta import Invalid, ObjectMeta, Status
+from proctor.api.meta import Invalid, Object, ObjectMeta, Status
 from proctor.plan import isolation
 from proctor.plan.acknowledge import KeptWorld
 from proctor.plan.connector import ConnectorWorld, is_probe_due
@@ -14,22 +15,26 @@ from proctor.plan.isolation import IsolationWorld
 from proctor.plan.world import Manifest, World
 from proctor.shell.ports import Ports
 
+_Kind = TypeVar("_Kind", bound=Object)
+
 
 async def observe_agent(agent: Agent, ports: Ports) -> World:
     """All that is known of the Agent and its surroundings."""
     cache, namespace = ports.cache, agent.metadata.namespace
+    connectors = _connectors(agent, ports)
     owned = cache.owned(agent.metadata.uid)
     probe = cache.get("Pod", namespace, isolation.probe_name(namespace))
     return World(
         agent=agent,
         instructions=await _instructions(agent, ports),
-        connectors=_connectors(agent, ports),
+        connectors={name: found for name, found in connectors.items() if found is not None},
         children=owned,
         pods=cache.of_agent("Pod", namespace, agent.metadata.name),
         network_policies=tuple(cache.within("NetworkPolicy", namespace)),
         isolation=isolation.measure(probe),
         runtime_classes=frozenset(key.name for key in cache.keys("RuntimeClass")),
         platform=ports.platform,
+        unreadable=frozenset(name for name, found in connectors.items() if found is None),
     )
 
 
@@ -42,7 +47,7 @@ async def observe_connector(connector: Connector, ports: Ports, now: datetime) -
 def observe_isolation(namespace: str, ports: Ports) -> IsolationWorld:
     """The namespace's agents and the probe of its network."""
     name, cache = isolation.probe_name(namespace), ports.cache
-    agents = (_valid(body) for body in cache.within("Agent", namespace))
+    agents = (_readable(Agent, body) for body in cache.within("Agent", namespace))
     return IsolationWorld(
         namespace=namespace,
         agents=tuple(agent for agent in agents if agent is not None and not agent.is_deleting),
@@ -69,15 +74,16 @@ async def _instructions(agent: Agent, ports: Ports) -> str | None:
     return text
 
 
-def _connectors(agent: Agent, ports: Ports) -> dict[str, Connector]:
+def _connectors(agent: Agent, ports: Ports) -> dict[str, Connector | None]:
+    """The agent's Connectors, as far as they exist; None for what cannot be read, which is no fault of the Agent's."""
     spec, namespace = agent.spec, agent.metadata.namespace
     names = {spec.model.connector, *(grant.connector for grant in spec.tools)}
     bodies = ((name, ports.cache.get("Connector", namespace, name)) for name in sorted(names))
-    return {name: Connector.parse(body) for name, body in bodies if body is not None}
+    return {name: _readable(Connector, body) for name, body in bodies if body is not None}
 
 
-def _valid(body: Manifest) -> Agent | None:
+def _readable(kind: type[_Kind], body: Manifest) -> _Kind | None:
     try:
-        return Agent.parse(body)
+        return kind.parse(body)
     except Invalid:
         return None
