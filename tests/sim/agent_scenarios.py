@@ -194,6 +194,7 @@ _DEEDS: tuple[tuple[str, Callable[[], Moment], Deed, float], ...] = (
     ("upgrade mid-rollout", SETTLED, _after(_MID_ROLLOUT, instruct("Two."), _upgrade), 10),
     ("connectors appear", UNCONNECTED, lambda world: world.create(agents.model(), agents.tools()), 10),
     ("connector unreachable", SETTLED, _move(MODEL, "https://nowhere.example/v1"), 30),
+    ("connector unreadable", SETTLED, lambda world: world.edit(TOOLS, {"spec": {"ofAnotherVersion": True}}), 10),
     ("connector drifts", SETTLED, _drift, 10),
     ("instructions missing", SETTLED, _refer, 10),
     ("instructions appear", UNINSTRUCTED, _write_instructions, _PAST_POLL),
