@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -296,6 +296,3 @@ Plan = tuple[Strike, ...]
 async def _never() -> Answer:
     await asyncio.Event().wait()
     raise AssertionError("waited for what never comes")
-
-
-Acts = Mapping[str, Callable[["World"], None]]

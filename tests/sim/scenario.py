@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from tests.sim.faults import Acts
 from tests.sim.world import Moment, World
 
 Deed = Callable[[World], None]
@@ -26,7 +25,7 @@ class Scenario:
     is_nightly: bool = False
     """Whether it is too long to be attacked after every change."""
     secrets: tuple[str, ...] = ()
-    acts: Acts = field(default_factory=dict)
+    acts: Mapping[str, Deed] = field(default_factory=dict)
     """What people do at bad moments."""
     overruling: frozenset[str] = frozenset()
     """Those of them that a later step of the act would undo."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from typing import Any
 
 from tests.sim.cluster.api import ApiServer
@@ -175,7 +177,4 @@ def _owner(body: Body) -> dict[str, Any]:
 
 
 def _hash(template: Body) -> str:
-    import hashlib
-    import json
-
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:8]
