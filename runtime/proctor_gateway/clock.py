@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from datetime import UTC, datetime
@@ -51,3 +52,8 @@ class SystemClock:
     def span_id(self) -> str:
         """16 hex characters."""
         return secrets.token_hex(8)
+
+
+def instance_name() -> str:
+    """The name of this process's life: no two starts share one, so that a restarted pod is not taken for its past."""
+    return f"{os.uname().nodename[:40]}-{secrets.token_hex(6)}"

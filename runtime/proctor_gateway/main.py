@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import signal
 import sys
 
@@ -13,7 +11,7 @@ import uvloop
 from kubernetes_asyncio.config.config_exception import ConfigException
 from pydantic import ValidationError
 
-from proctor_gateway.clock import SystemClock
+from proctor_gateway.clock import SystemClock, instance_name
 from proctor_gateway.cluster.kubernetes import Kubernetes
 from proctor_gateway.logs import configure
 from proctor_gateway.serve import World, serve
@@ -44,11 +42,6 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Kubernetes.connected() as cluster:
         await serve(World(settings, cluster, SystemClock(), instance_name()), stop)
-
-
-def instance_name() -> str:
-    """The name of this process's life: no two starts share one, so that a restarted pod is not taken for its past."""
-    return f"{os.uname().nodename[:40]}-{secrets.token_hex(6)}"
 
 
 def _complaint(exc: ValidationError | ValueError) -> str:

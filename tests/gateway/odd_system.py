@@ -24,7 +24,11 @@ HABITS = (
     "wants_input",
     "says_no",
     "is_huge",
+    "wants_header",
 )
+_SCHEMAS = {
+    "wants_header": {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "Number"}}},
+}
 
 
 @dataclass
@@ -85,10 +89,16 @@ class OddSystem:
                 _send(writer, 202, b"")
             case "tools/list":
                 tools = [
-                    {"name": name, "description": self.description, "inputSchema": {"type": "object"}}
+                    {
+                        "name": name,
+                        "description": self.description,
+                        "inputSchema": _SCHEMAS.get(name, {"type": "object"}),
+                    }
                     for name in HABITS
                 ]
                 _result(writer, message, {"tools": tools, **(_CACHE if self.modern else {})})
+            case "tools/call" if message["params"]["name"] == "wants_header" and "mcp-param-number" not in headers:
+                _error(writer, message, -32020, 400)
             case "tools/call":
                 self.calls.append(message["params"])
                 self.headers.append(headers)

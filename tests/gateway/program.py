@@ -18,10 +18,9 @@ import httpx2
 
 from proctor.api import names
 from proctor_gateway.access import Identity
-from proctor_gateway.clock import SystemClock
+from proctor_gateway.clock import SystemClock, instance_name
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.logs import configure
-from proctor_gateway.main import instance_name
 from proctor_gateway.serve import World, serve
 from proctor_gateway.settings import Settings
 from tests.gateway import objects

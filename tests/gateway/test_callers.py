@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from proctor.api import names
 from proctor_gateway.access import Identity
 from tests.gateway import objects
-from tests.gateway.house import House
+from tests.gateway.house import House, house
 from tests.gateway.serving import eventually
 
 PROBLEM = "application/problem+json"
@@ -117,6 +118,20 @@ async def test_a_body_without_a_length_is_measured(gateway: House):
 
     response = await gateway.caller.post(f"{gateway.base}/tasks", content=endless())
     assert told(response) == (413, "TooLarge")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(directory: Path):
+    """Who sends headers and nothing more is told so, in time."""
+    async with house(directory, body_timeout=0.5) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.ports.callers)
+        head = (
+            f"POST {gateway.base}/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n"
+            f"authorization: Bearer {objects.CALLER_TOKEN}\r\n\r\n{{"
+        )
+        writer.write(head.encode())
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("value", [None, 0, "", [], {}, "ä€😀\x00", {"a": [1.5, None, True]}])
