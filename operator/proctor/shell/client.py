@@ -98,7 +98,7 @@ def _error(method: str, path: str, status: int, text: str, retry_after: str | No
             return NotFound(what)
         case 409:
             return Conflict(what)
-        case 401 | 408 | 429 | 500 | 502 | 503 | 504:
+        case 401 | 408 | 410 | 429 | 500 | 502 | 503 | 504:
             return Retry(what, float(retry_after) if retry_after and retry_after.isdigit() else 0.0)
         case 403 if "being terminated" in message:
             # Its agents are about to go too: nothing is to be told to anybody, only not to be tried again at once.
