@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
-from proctor.shell.client import Client, _error
-from proctor.shell.errors import Lost, Retry
+from proctor.shell.errors import Lost
 from proctor.shell.lease import DURATION, RENEW_DEADLINE, Elector, Leadership
-from tests.sim.cluster.api import ApiServer, Request
+from tests.shell.wire import Wire
+from tests.sim.cluster.api import ApiServer
 from tests.sim.cluster.kinds import Ref
 from tests.sim.cluster.store import Store
 from tests.sim.timeline import Timeline
 
 NAMESPACE = "proctor-system"
 LEASE = Ref("Lease", NAMESPACE, "proctor-operator")
-
-
-class Wire(Client):
-    """A connection to the simulated API server, which can be cut."""
-
-    def __init__(self, api: ApiServer, name: str) -> None:
-        self._api_server = api
-        self._name = name
-        self.is_cut = False
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: dict[str, str] | None = None,
-        body: Any = None,
-        content: str = "application/json",
-    ) -> dict[str, Any]:
-        """As the real one."""
-        await asyncio.sleep(0.005)
-        if self.is_cut:
-            await asyncio.sleep(3)
-            raise Retry("no route to host")
-        answer = self._api_server.handle(Request(method, path, query or {}, body, content, self._name))
-        if answer.status >= 300:
-            raise _error(method, path, answer.status, answer.text, answer.retry_after)
-        return answer.body or {}
 
 
 @dataclass
