@@ -109,7 +109,12 @@ class ApiServer:
 
     def _list(self, request: Request, target: Target) -> Body:
         items = self.store.all(target.kind.name, request.query.get("labelSelector"))
-        return {"metadata": {"resourceVersion": str(self.store.version)}, "items": items}
+        begin = int(request.query.get("continue", 0))
+        end = begin + int(request.query.get("limit", len(items)))
+        metadata = {"resourceVersion": str(self.store.version), **({"continue": str(end)} if end < len(items) else {})}
+        # The items of a list carry neither kind nor apiVersion.
+        bare = ({key: each[key] for key in each if key not in {"kind", "apiVersion"}} for each in items[begin:end])
+        return {"metadata": metadata, "items": list(bare)}
 
     def _create(self, body: Body, target: Target, by: str) -> Body:
         if self.store.get(ref_of(body)) is not None:
