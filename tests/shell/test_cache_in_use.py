@@ -49,3 +49,28 @@ def test_however_few_are_in_use_the_newest_is_found(steps: list[tuple[str, int, 
             assert cache.holds(body(number, version)) == (number in known)
             assert not cache.holds(body(number, version, data={"number": "other"}))
         assert len(cache._in_use) <= 2
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_unlike_bodies_are_packed_too(sizes: list[int]) -> None:
+    """The first of a kind is only a help: a body that has nothing in common with it comes back as it was."""
+    cache = Cache()
+    cache._most_in_use = 0
+    bodies = [body(number, data={str(number): "x" * 10**size}) for number, size in enumerate(sizes)]
+    for each in bodies:
+        cache.put(each)
+    assert [cache.get("ConfigMap", "support", f"c{number}") for number in range(len(bodies))] == bodies
+
+
+def test_what_a_watch_told_of_is_remembered() -> None:
+    """As long as the object is there, whatever version came in by other ways."""
+    cache = Cache()
+    key = module.key_of(body(1))
+    cache.hear(key, 3)
+    assert cache.heard(key) == 0
+    cache.put(body(1, version=4))
+    cache.hear(key, 3)
+    cache.put(body(1, version=9))
+    assert cache.heard(key) == 3
+    cache.drop(key, "u1")
+    assert cache.heard(key) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +27,13 @@ class Listed:
         self.meanwhile: Any = lambda: None
         self.lacks = ""
 
-    async def list(self, kind: str) -> list[dict[str, Any]]:
+    async def list(self, kind: str) -> AsyncIterator[dict[str, Any]]:
         """What is there; NotFound for a kind that is not."""
         if kind == self.lacks:
             raise NotFound(kind)
         self.meanwhile()
-        return self.objects.get(kind, [])
+        for each in self.objects.get(kind, []):
+            yield each
 
 
 class Noon:

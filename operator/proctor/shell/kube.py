@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 import structlog
@@ -41,17 +42,17 @@ class RealKube:
             return None
         return _typed(found, resource)
 
-    async def list(self, kind: str) -> list[Manifest]:
-        """All objects of the kind that concern us, page by page."""
+    async def list(self, kind: str) -> AsyncIterator[Manifest]:
+        """All objects of the kind that concern us, page by page: ten thousand at once would be 300 MiB."""
         resource = BY_KIND[kind]
         query = {"limit": _PAGE, **({"labelSelector": resource.selector} if resource.selector else {})}
-        found: list[Manifest] = []
         while True:
             page = await self._client.request("GET", resource.path(), query=query)
-            found += (_typed(each, resource) for each in page["items"])
+            for each in page["items"]:
+                yield _typed(each, resource)
             after = page["metadata"].get("continue")
             if not after:
-                return found
+                return
             query["continue"] = after
 
     async def apply(self, manifest: Manifest) -> Manifest:

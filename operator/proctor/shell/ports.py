@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,7 +19,7 @@ class Kube(Protocol):
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """The object as it is now; None if there is none."""
 
-    async def list(self, kind: str) -> list[Manifest]:
+    def list(self, kind: str) -> AsyncIterator[Manifest]:
         """All objects of the kind that concern us, in all namespaces."""
 
     async def apply(self, manifest: Manifest) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from typing import Any
 
 import kopf
@@ -37,7 +36,6 @@ class Watches:
         self._cache = cache
         self._intake = intake
         self._clock = clock
-        self._told: defaultdict[str, dict[Key, int]] = defaultdict(dict)
 
     async def fill(self) -> None:
         """Lists everything once, so that the first reconcile knows the whole world and writes nothing needless."""
@@ -78,24 +76,24 @@ class Watches:
         """The watch says that an object is there (ADDED, MODIFIED, or None from its list) or gone (DELETED)."""
         body = {**body, "apiVersion": resource.api_version, "kind": resource.kind}
         metrics.WATCHED.labels(resource.kind).set(self._clock.now().timestamp())
-        self._told[resource.kind][key_of(body)] = int(body["metadata"]["resourceVersion"])
         if type_ == "DELETED":
-            self._told[resource.kind].pop(key_of(body), None)
             self._intake.deleted(body)
         else:
             self._intake.changed(body)
+            self._cache.hear(key_of(body), int(body["metadata"]["resourceVersion"]))
 
     async def _list(self, resource: Resource) -> dict[Key, int]:
         """What the list showed and the cache did not know, with the versions listed."""
         before = self._cache.snapshot(resource.kind)
-        bodies = await self._kube.list(resource.kind)
-        listed = {key_of(body) for body in bodies}
-        gone = [key for key in before if key not in listed]
-        news = {key_of(body): int(body["metadata"]["resourceVersion"]) for body in bodies if self._intake.changed(body)}
-        for key in gone:
-            body = self._cache.get(*key)
-            if body is not None and body["metadata"]["uid"] == before[key]:
-                self._intake.deleted(body)
+        listed, news = set[Key](), dict[Key, int]()
+        async for body in self._kube.list(resource.kind):
+            listed.add(key_of(body))
+            if self._intake.changed(body):
+                news[key_of(body)] = int(body["metadata"]["resourceVersion"])
+        for key in before.keys() - listed:
+            missing = self._cache.get(*key)
+            if missing is not None and missing["metadata"]["uid"] == before[key]:
+                self._intake.deleted(missing)
         return news
 
     async def _missed(self, resource: Resource) -> dict[Key, int]:
@@ -107,11 +105,10 @@ class Watches:
 
     def _judge(self, kind: str, versions: dict[Key, int]) -> None:
         # The list may well be a moment ahead of the watch; after a minute the watch must have caught up.
-        told = self._told[kind]
         silent = [
             key
             for key, version in versions.items()
-            if told.get(key, 0) < version and (self._cache.version(key) or 0) >= version
+            if self._cache.heard(key) < version <= (self._cache.version(key) or 0)
         ]
         if silent:
             metrics.MISSED.labels(kind).inc(len(silent))
