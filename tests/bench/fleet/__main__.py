@@ -120,6 +120,7 @@ async def _phases(bench: Bench, start: Start, count: int, idle: float, load_befo
     return Results(
         count=count,
         load_before=load_before,
+        load_after=os.getloadavg()[2],
         plain_create=plain_create,
         plain_update=plain_update,
         create=create,

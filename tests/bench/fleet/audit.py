@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 OPERATOR = "system:serviceaccount:proctor-system:proctor-operator"
+PROBE = "isolation probes"
+"""Pods and NetworkPolicies of which there is one in each namespace, however many Agents it has."""
+
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _HEARTBEATS = frozenset({"leases", "nodes", "nodes/status"})
 
@@ -80,4 +83,6 @@ class AuditLog:
 def _request(line: dict[str, Any]) -> Request:
     what = line.get("objectRef", {})
     resource = "/".join(filter(None, (what.get("resource"), what.get("subresource"))))
+    if what.get("name", "").startswith("proctor-isolation-probe"):
+        resource = PROBE
     return Request(line["user"]["username"], line["verb"], resource, line["responseStatus"].get("code", 0) < 300)

@@ -121,6 +121,7 @@ def _api_server(state: Path, etcd: int, port: int) -> list[str]:
         "--authorization-mode=RBAC",
         f"--audit-policy-file={_HERE}/audit-policy.yaml",
         f"--audit-log-path={state}/audit.log",
+        "--audit-log-maxsize=100000",
         # Exact rather than fast: a count that may drop lines under load would be none.
         "--audit-log-mode=blocking",
     ]
