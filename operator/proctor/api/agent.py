@@ -11,13 +11,8 @@ from pydantic import ConfigDict, Field
 
 from proctor.api.fields import (
     ATOMIC,
-    DECIMAL,
-    DURATION,
     OPEN,
-    RATIO,
     SET,
-    Chance,
-    Duration,
     Expression,
     Image,
     Key,
@@ -25,17 +20,17 @@ from proctor.api.fields import (
     Name,
     Number,
     ObjectName,
-    Percent,
     Ratio,
     Span,
     Text,
     Time,
     ToolName,
-    Window,
     by,
     rules,
 )
 from proctor.api.meta import Object, OneOf, Report, Spec, Status
+from proctor.api.objectives import Objective
+from proctor.api.rollout import RevisionStatus, Rollout, RolloutStatus
 
 
 class RiskTier(StrEnum):
@@ -307,71 +302,6 @@ class Access(Spec):
     """Who may send tasks. Empty: nobody."""
 
 
-class IndicatorType(StrEnum):
-    """What an SLO counts as good."""
-
-    TASK_SUCCESS = "TaskSuccess"
-    LATENCY = "Latency"
-    TOOL_SUCCESS = "ToolSuccess"
-    QUALITY = "Quality"
-    COST_PER_TASK = "CostPerTask"
-    ESCALATION = "Escalation"
-    CUSTOM = "Custom"
-
-
-class Indicator(Spec):
-    """A service-level indicator; its threshold is a duration, an amount or a ratio, as the type says."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.threshold) == (self.type in ['Latency', 'Quality', 'CostPerTask'])",
-                "threshold is needed for Latency, Quality and CostPerTask, and for no other type",
-            ),
-            (
-                "self.type != 'Latency' || !has(self.threshold) || "
-                f"self.threshold.matches('{DURATION}') && self.threshold.matches('[1-9]')",
-                "threshold of Latency must be a duration such as 10s",
-            ),
-            (
-                f"self.type != 'CostPerTask' || !has(self.threshold) || self.threshold.matches(r'{DECIMAL}')",
-                'threshold of CostPerTask must be a decimal in quotes such as "0.05"',
-            ),
-            (
-                f"self.type != 'Quality' || !has(self.threshold) || self.threshold.matches(r'{RATIO}')",
-                'threshold of Quality must be a decimal in quotes from "0" to "1"',
-            ),
-            (
-                "(has(self.good) && has(self.total)) == (self.type == 'Custom')",
-                "good and total are needed for Custom, and for no other type",
-            ),
-        )
-    )
-    type: IndicatorType
-    """What counts as good."""
-    threshold: Annotated[str, Field(min_length=1, max_length=32)] | None = None
-    """A duration for Latency, an amount for CostPerTask, a ratio for Quality."""
-    good: Expression | None = None
-    """CEL over `task`: whether the task was good."""
-    total: Expression | None = None
-    """CEL over `task`: whether the task counts."""
-
-
-class Objective(Spec):
-    """A service-level objective: which share of events must be good within the window."""
-
-    name: Name
-    """Its name in status, metrics and rollout.analysis."""
-    indicator: Indicator
-    """What is counted."""
-    target: Percent
-    """The share of good events in percent, such as "99.5"."""
-    window: Window = timedelta(days=28)
-    """The time over which it is judged."""
-    min_events: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """With fewer events it is neither met nor missed."""
-
-
 class ConfigMapReference(Spec):
     """A ConfigMap in the agent's namespace."""
 
@@ -390,136 +320,6 @@ class Eval(Spec):
     """The share of cases that must pass."""
     required: bool = True
     """Whether a rollout step `evals` demands it."""
-
-
-class EvalStep(Spec):
-    """All required suites of `spec.evals`, before any traffic."""
-
-
-class ReplayStep(Spec):
-    """Finished tasks run again on both revisions."""
-
-    tasks: Annotated[int, Field(ge=1, le=100_000)] = 100
-    """How many tasks are run again."""
-
-
-class MirrorStep(Spec):
-    """Copies of live tasks whose effects are stubbed and whose answers are dropped."""
-
-    percent: Annotated[int, Field(ge=1, le=100)] = 100
-    """The share of live tasks that are copied."""
-    min_tasks: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """Copies that must have been seen."""
-
-
-class Until(Spec):
-    """What must have been seen at a weight before the next step."""
-
-    min_tasks: Annotated[int, Field(ge=0, le=1_000_000)] = 20
-    """Tasks of the candidate."""
-    min_duration: Duration = timedelta(minutes=10)
-    """Time at this weight."""
-
-
-class PauseStep(Spec):
-    """A wait: for a duration, or without one until a person promotes."""
-
-    duration: Span | None = None
-    """How long. Absent: until a person promotes."""
-
-
-class ApprovalStep(Spec):
-    """A question to people before the step begins."""
-
-    groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
-    """Any member of one of these groups may approve."""
-    timeout: Span = timedelta(hours=24)
-    """How long an answer is waited for."""
-
-
-class Step(Spec):
-    """One step of an upgrade. A weight may be combined with an approval; every other step stands alone."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "[has(self.evals), has(self.replay), has(self.mirror), has(self.weight), has(self.pause)]"
-                ".filter(x, x).size() == (has(self.approval) && !has(self.weight) ? 0 : 1)",
-                "exactly one of evals, replay, mirror, weight, pause and approval must be set; "
-                "approval may accompany weight",
-            ),
-            ("!has(self.until) || has(self.weight)", "until needs weight"),
-        )
-    )
-    evals: EvalStep | None = None
-    """Run the exam."""
-    replay: ReplayStep | None = None
-    """Run finished tasks again."""
-    mirror: MirrorStep | None = None
-    """Copy live tasks."""
-    weight: Annotated[int, Field(ge=1, le=100)] | None = None
-    """The share of tasks, in percent, that the candidate gets."""
-    until: Until | None = None
-    """What must have been seen at this weight."""
-    pause: PauseStep | None = None
-    """Wait."""
-    approval: ApprovalStep | None = None
-    """Ask people before the step begins."""
-
-
-class RolloutMetric(Spec):
-    """An SLO whose worsening counts against a candidate, and by how much it may be worse."""
-
-    name: Name
-    """One of spec.slos."""
-    margin: Chance
-    """By how much the share of bad events may be higher."""
-
-
-class OnInconclusive(StrEnum):
-    """What happens when the evidence runs out undecided."""
-
-    HOLD = "Hold"
-    ROLLBACK = "Rollback"
-    PROMOTE = "Promote"
-    REQUIRE_APPROVAL = "RequireApproval"
-
-
-class Analysis(Spec):
-    """The errors that are accepted: alpha of rolling back a good candidate, beta of promoting a worse one."""
-
-    alpha: Chance = Decimal("0.05")
-    """The accepted chance of rolling back a candidate that is no worse."""
-    beta: Chance = Decimal("0.10")
-    """The accepted chance of promoting one that is worse by the margin."""
-    metrics: Annotated[tuple[RolloutMetric, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
-    """The objectives that are compared."""
-    max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
-    """After so many tasks without a verdict, onInconclusive holds."""
-    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
-    """What happens then."""
-
-
-class Rollout(Spec):
-    """How a change becomes the stable revision."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.steps) || self.steps.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
-                "weights must not fall from one step to the next: sort the steps",
-                ".steps",
-            )
-        )
-    )
-    steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
-    """The way of a candidate to be stable. Empty: at once, when its pods are ready."""
-    analysis: Analysis = Analysis()
-    """How candidate and stable are compared."""
-    progress_deadline: Span = timedelta(minutes=10)
-    """A candidate that makes no progress for so long has failed; approvals and pauses do not count."""
-    history_limit: Annotated[int, Field(ge=1, le=100)] = 10
-    """Revisions that are kept."""
 
 
 class AgentSpec(OneOf):
@@ -595,27 +395,6 @@ class AgentSpec(OneOf):
     """The exam that a revision must pass."""
     rollout: Rollout = Rollout()
     """How a change becomes the stable revision."""
-
-
-class RevisionStatus(Report):
-    """Which revisions serve, are tried, and are refused until the spec changes."""
-
-    stable: str | None = None
-    """The revision that serves."""
-    candidate: str | None = None
-    """The revision that is tried."""
-    blocked: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=SET)] = ()
-    """Revisions that failed: refused until the spec changes."""
-
-
-class RolloutStatus(Report):
-    """Where the upgrade is. The facts here are all that a restarted operator needs to go on."""
-
-    phase: Literal["Initial", "Settled", "Progressing", "Failed"]
-    started_at: Time | None = None
-    """When the phase began."""
-    reason: str | None = None
-    message: str | None = None
 
 
 class NetworkIsolation(StrEnum):

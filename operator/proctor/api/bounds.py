@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from proctor.api.agent import OnInconclusive, Profile
+from proctor.api.agent import Profile
 from proctor.api.approval import Asking
 from proctor.api.cron import CronSchedule, TimeZone
 from proctor.api.fields import (
@@ -24,6 +24,7 @@ from proctor.api.fields import (
     rules,
 )
 from proctor.api.meta import OneOf, Spec
+from proctor.api.rollout import OnInconclusive
 
 
 class Period(StrEnum):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from proctor.api.agent import IndicatorType, Owner
+from proctor.api.agent import Owner
 from proctor.api.bounds import Budget, LimitBounds, RolloutBounds, SandboxBounds
 from proctor.api.fields import (
     ATOMIC,
@@ -20,6 +20,7 @@ from proctor.api.fields import (
     rules,
 )
 from proctor.api.meta import Object, Report, Spec, Status
+from proctor.api.objectives import IndicatorType
 from proctor.api.permissions import DataRules, Glob, ModelRules, ToolRules
 from proctor.api.selector import AgentSelector, ClusterAgentSelector, LabelKey
 

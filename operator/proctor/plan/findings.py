@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from proctor.api.agent import AgentSpec, Profile, Rollout
+from proctor.api.agent import AgentSpec, Profile
 from proctor.api.connector import ConnectorType
 from proctor.api.meta import ConditionStatus
+from proctor.api.rollout import Rollout
 from proctor.plan.world import Manifest, World, name_of
 
 

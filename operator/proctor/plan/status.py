@@ -7,14 +7,8 @@ from datetime import datetime
 from typing import assert_never
 
 from proctor.api import names
-from proctor.api.agent import (
-    AgentStatus,
-    Endpoints,
-    NetworkIsolation,
-    RevisionStatus,
-    RolloutStatus,
-    SandboxStatus,
-)
+from proctor.api.agent import AgentStatus, Endpoints, NetworkIsolation, SandboxStatus
+from proctor.api.rollout import RevisionStatus, RolloutStatus
 from proctor.delivery import machine
 from proctor.delivery.machine import Evidence, Failed, Initial, Progressing, Rollout, Seen, Settled
 from proctor.plan import conditions, findings

@@ -1,0 +1,175 @@
+"""How a change becomes the stable revision: the steps, the errors that are accepted, and where an upgrade is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from proctor.api.fields import (
+    ATOMIC,
+    SET,
+    Chance,
+    Duration,
+    Name,
+    Span,
+    Text,
+    Time,
+    by,
+    rules,
+)
+from proctor.api.meta import Report, Spec
+
+
+class EvalStep(Spec):
+    """All required suites of `spec.evals`, before any traffic."""
+
+
+class ReplayStep(Spec):
+    """Finished tasks run again on both revisions."""
+
+    tasks: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many tasks are run again."""
+
+
+class MirrorStep(Spec):
+    """Copies of live tasks whose effects are stubbed and whose answers are dropped."""
+
+    percent: Annotated[int, Field(ge=1, le=100)] = 100
+    """The share of live tasks that are copied."""
+    min_tasks: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Copies that must have been seen."""
+
+
+class Until(Spec):
+    """What must have been seen at a weight before the next step."""
+
+    min_tasks: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """Tasks of the candidate."""
+    min_duration: Duration = timedelta(minutes=10)
+    """Time at this weight."""
+
+
+class PauseStep(Spec):
+    """A wait: for a duration, or without one until a person promotes."""
+
+    duration: Span | None = None
+    """How long. Absent: until a person promotes."""
+
+
+class ApprovalStep(Spec):
+    """A question to people before the step begins."""
+
+    groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
+    """Any member of one of these groups may approve."""
+    timeout: Span = timedelta(hours=24)
+    """How long an answer is waited for."""
+
+
+class Step(Spec):
+    """One step of an upgrade. A weight may be combined with an approval; every other step stands alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[has(self.evals), has(self.replay), has(self.mirror), has(self.weight), has(self.pause)]"
+                ".filter(x, x).size() == (has(self.approval) && !has(self.weight) ? 0 : 1)",
+                "exactly one of evals, replay, mirror, weight, pause and approval must be set; "
+                "approval may accompany weight",
+            ),
+            ("!has(self.until) || has(self.weight)", "until needs weight"),
+        )
+    )
+    evals: EvalStep | None = None
+    """Run the exam."""
+    replay: ReplayStep | None = None
+    """Run finished tasks again."""
+    mirror: MirrorStep | None = None
+    """Copy live tasks."""
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The share of tasks, in percent, that the candidate gets."""
+    until: Until | None = None
+    """What must have been seen at this weight."""
+    pause: PauseStep | None = None
+    """Wait."""
+    approval: ApprovalStep | None = None
+    """Ask people before the step begins."""
+
+
+class RolloutMetric(Spec):
+    """An SLO whose worsening counts against a candidate, and by how much it may be worse."""
+
+    name: Name
+    """One of spec.slos."""
+    margin: Chance
+    """By how much the share of bad events may be higher."""
+
+
+class OnInconclusive(StrEnum):
+    """What happens when the evidence runs out undecided."""
+
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+    PROMOTE = "Promote"
+    REQUIRE_APPROVAL = "RequireApproval"
+
+
+class Analysis(Spec):
+    """The errors that are accepted: alpha of rolling back a good candidate, beta of promoting a worse one."""
+
+    alpha: Chance = Decimal("0.05")
+    """The accepted chance of rolling back a candidate that is no worse."""
+    beta: Chance = Decimal("0.10")
+    """The accepted chance of promoting one that is worse by the margin."""
+    metrics: Annotated[tuple[RolloutMetric, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """The objectives that are compared."""
+    max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
+    """After so many tasks without a verdict, onInconclusive holds."""
+    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+    """What happens then."""
+
+
+class Rollout(Spec):
+    """How a change becomes the stable revision."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.steps) || self.steps.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
+                "weights must not fall from one step to the next: sort the steps",
+                ".steps",
+            )
+        )
+    )
+    steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """The way of a candidate to be stable. Empty: at once, when its pods are ready."""
+    analysis: Analysis = Analysis()
+    """How candidate and stable are compared."""
+    progress_deadline: Span = timedelta(minutes=10)
+    """A candidate that makes no progress for so long has failed; approvals and pauses do not count."""
+    history_limit: Annotated[int, Field(ge=1, le=100)] = 10
+    """Revisions that are kept."""
+
+
+class RevisionStatus(Report):
+    """Which revisions serve, are tried, and are refused until the spec changes."""
+
+    stable: str | None = None
+    """The revision that serves."""
+    candidate: str | None = None
+    """The revision that is tried."""
+    blocked: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """Revisions that failed: refused until the spec changes."""
+
+
+class RolloutStatus(Report):
+    """Where the upgrade is. The facts here are all that a restarted operator needs to go on."""
+
+    phase: Literal["Initial", "Settled", "Progressing", "Failed"]
+    started_at: Time | None = None
+    """When the phase began."""
+    reason: str | None = None
+    message: str | None = None
