@@ -30,7 +30,8 @@ from proctor.api.fields import (
 )
 from proctor.api.meta import Object, OneOf, Report, Spec, Status
 from proctor.api.objectives import Objective
-from proctor.api.rollout import RevisionStatus, Rollout, RolloutStatus
+from proctor.api.progress import RevisionStatus, RolloutStatus
+from proctor.api.rollout import Rollout
 
 
 class RiskTier(StrEnum):
@@ -302,6 +303,13 @@ class Access(Spec):
     """Who may send tasks. Empty: nobody."""
 
 
+class AgentAccess(Access):
+    """Who may send tasks, and who may also choose the revision that gets them."""
+
+    testers: Annotated[tuple[Caller, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Callers who may choose a task's revision by the header X-Proctor-Revision; such a task is no evidence."""
+
+
 class ConfigMapReference(Spec):
     """A ConfigMap in the agent's namespace."""
 
@@ -387,7 +395,7 @@ class AgentSpec(OneOf):
     """The program and its pods."""
     sandbox: Sandbox = Sandbox()
     """How the pods are fenced in."""
-    access: Access = Access()
+    access: AgentAccess = AgentAccess()
     """Who may send tasks."""
     slos: Annotated[tuple[Objective, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
     """What the agent must achieve."""
@@ -429,6 +437,8 @@ class AgentStatus(Status):
 
     revision: RevisionStatus = RevisionStatus()
     rollout: RolloutStatus | None = None
+    last_handled_command: str | None = None
+    """The last value of the annotation proctor.dev/command that was acted on, or refused."""
     replicas: int = 0
     """Pods of the stable revision."""
     ready_replicas: int = 0

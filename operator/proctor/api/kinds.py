@@ -91,8 +91,11 @@ AGENT: Final = Kind(
     columns=(
         _READY,
         _REASON,
+        Column("Phase", ".status.rollout.phase", "Where the upgrade is."),
         Column("Stable", ".status.revision.stable", "The revision that serves."),
         Column("Candidate", ".status.revision.candidate", "The revision that is tried."),
+        Column("Weight", ".status.rollout.weight", "Percent of new tasks that begin on the candidate.", type="integer"),
+        Column("Verdict", ".status.rollout.verdict.text", "What the evidence says so far."),
         Column("Pods", ".status.readyReplicas", "Pods that are ready for tasks.", type="integer"),
         Column("Isolation", ".status.sandbox.networkIsolation", "Whether the pods' network was seen to be closed."),
         _AGE,

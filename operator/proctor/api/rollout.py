@@ -1,11 +1,11 @@
-"""How a change becomes the stable revision: the steps, the errors that are accepted, and where an upgrade is."""
+"""How a change becomes the stable revision: the steps, and the errors that are accepted on the way."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -15,13 +15,13 @@ from proctor.api.fields import (
     Chance,
     Duration,
     Name,
+    Number,
     Span,
     Text,
-    Time,
     by,
     rules,
 )
-from proctor.api.meta import Report, Spec
+from proctor.api.meta import Spec
 
 
 class EvalStep(Spec):
@@ -117,6 +117,13 @@ class OnInconclusive(StrEnum):
     REQUIRE_APPROVAL = "RequireApproval"
 
 
+class Exposure(Spec):
+    """How much of the live traffic may meet a revision that is not proven."""
+
+    max_candidate_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 200
+    """Tasks of the candidate after which the rollout holds until there is a verdict, or a person promotes."""
+
+
 class Analysis(Spec):
     """The errors that are accepted: alpha of rolling back a good candidate, beta of promoting a worse one."""
 
@@ -128,8 +135,41 @@ class Analysis(Spec):
     """The objectives that are compared."""
     max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
     """After so many tasks without a verdict, onInconclusive holds."""
+    max_duration: Span = timedelta(days=7)
+    """After so long at the rollout's weights without a verdict, onInconclusive holds."""
+    task_deadline: Span = timedelta(minutes=15)
+    """A task that has not ended so long after it was begun counts as bad, so that slowness cannot hide a failure."""
+    exposure: Exposure = Exposure()
+    """How much of the live traffic may meet a revision that is not proven."""
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
     """What happens then."""
+
+
+class Guards(Spec):
+    """Limits that need no statistics: a candidate that breaks one is rolled back at once."""
+
+    max_cost_per_task: Number | None = None
+    """The most that one task of the candidate may cost, in the installation's currency."""
+
+
+class Watch(Spec):
+    """How long a promoted revision is watched, and how rare a false alarm must be."""
+
+    for_: Annotated[Duration, Field(alias="for")] = timedelta(hours=48)
+    """How long after its promotion a revision is watched; zero: not at all."""
+    run_length: Annotated[int, Field(ge=100, le=1_000_000)] = 5000
+    """Tasks between two false alarms, on average."""
+
+
+class Rollback(Spec):
+    """How far back one gets fast, and what brings one back."""
+
+    window: Annotated[int, Field(ge=0, le=100)] = 3
+    """`undo` to one of so many revisions before the stable one skips the steps: they served before."""
+    watch: Watch = Watch()
+    """How long a promoted revision is watched. An alarm rolls it back."""
+    drain: Duration = timedelta(minutes=10)
+    """The longest that tasks of a candidate that is withdrawn may still take to end."""
 
 
 class Rollout(Spec):
@@ -149,27 +189,14 @@ class Rollout(Spec):
     analysis: Analysis = Analysis()
     """How candidate and stable are compared."""
     progress_deadline: Span = timedelta(minutes=10)
-    """A candidate that makes no progress for so long has failed; approvals and pauses do not count."""
+    """A candidate that makes no progress for so long has failed; approvals, pauses and evidence do not count."""
+    guards: Guards = Guards()
+    """Limits that need no statistics."""
+    rollback: Rollback = Rollback()
+    """How far back one gets fast, and what brings one back."""
+    scale_down_delay: Duration = timedelta(seconds=30)
+    """How long the former stable revision keeps its pods after a promotion."""
+    abort_scale_down_delay: Duration = timedelta(seconds=30)
+    """How long a withdrawn candidate keeps its pods after its last task."""
     history_limit: Annotated[int, Field(ge=1, le=100)] = 10
     """Revisions that are kept."""
-
-
-class RevisionStatus(Report):
-    """Which revisions serve, are tried, and are refused until the spec changes."""
-
-    stable: str | None = None
-    """The revision that serves."""
-    candidate: str | None = None
-    """The revision that is tried."""
-    blocked: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=SET)] = ()
-    """Revisions that failed: refused until the spec changes."""
-
-
-class RolloutStatus(Report):
-    """Where the upgrade is. The facts here are all that a restarted operator needs to go on."""
-
-    phase: Literal["Initial", "Settled", "Progressing", "Failed"]
-    started_at: Time | None = None
-    """When the phase began."""
-    reason: str | None = None
-    message: str | None = None

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from proctor.api import names
 from proctor.api.agent import AgentStatus, Endpoints, NetworkIsolation, SandboxStatus
-from proctor.api.rollout import RevisionStatus, RolloutStatus
+from proctor.api.progress import Phase, RevisionStatus, RolloutStatus
 from proctor.delivery import machine
 from proctor.delivery.machine import Evidence, Failed, Initial, Progressing, Rollout, Seen, Settled
 from proctor.plan import conditions, findings
@@ -82,13 +82,13 @@ def _rollout(rollout: Rollout | None) -> RolloutStatus | None:
         case None:
             return None
         case Initial(since=since):
-            return RolloutStatus(phase="Initial", started_at=since)
+            return RolloutStatus(phase=Phase.INITIAL, started_at=since)
         case Settled():
-            return RolloutStatus(phase="Settled")
+            return RolloutStatus(phase=Phase.SETTLED)
         case Progressing(since=since):
-            return RolloutStatus(phase="Progressing", started_at=since)
+            return RolloutStatus(phase=Phase.PROGRESSING, started_at=since)
         case Failed(since=since, reason=reason, message=message):
-            return RolloutStatus(phase="Failed", started_at=since, reason=reason, message=message)
+            return RolloutStatus(phase=Phase.FAILED, started_at=since, reason=reason, message=message)
         case _:
             assert_never(rollout)
 
