@@ -40,6 +40,8 @@ class BudgetScope(StrEnum):
     """Who shares a budget."""
 
     AGENT = "Agent"
+    TEAM = "Team"
+    """All agents of the same `owner.team`: of a Policy those in its namespace, of a ClusterPolicy all."""
     NAMESPACE = "Namespace"
 
 
@@ -47,7 +49,11 @@ class Overrun(StrEnum):
     """What becomes of a call that a budget cannot pay, mildest first."""
 
     WARN = "Warn"
+    """The call is made, and the overrun is told."""
     THROTTLE = "Throttle"
+    """Refused for now: 429 with Retry-After, and no new task until the budget has room."""
+    DEGRADE = "Degrade"
+    """Refused with BudgetExhausted, so that a fallback after that cause answers."""
     REQUIRE_APPROVAL = "RequireApproval"
     PAUSE = "Pause"
     DENY = "Deny"

@@ -72,6 +72,8 @@ class Tool(Spec):
     """Whether what it returns may be taken for the operator's words."""
     data: Annotated[tuple[Label, ...], Field(max_length=16, json_schema_extra=SET)] = ()
     """The data classes that it discloses."""
+    price: Number | None = None
+    """What one call costs, in the installation's currency. Absent: nothing."""
     definition_digest: Digest | None = None
     """Refuse the tool when its definition differs."""
 
@@ -87,6 +89,10 @@ class Price(Spec):
     """For a million tokens written."""
     cached_input_per_million: Number | None = None
     """For a million tokens read from the endpoint's cache. Absent: as any token read."""
+    max_input_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """What the model reads at most in one call. Absent: no less than the request has bytes is reserved."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """What the model writes at most in one call. Absent: calls that budgets bound, and that say no limit, get one."""
 
 
 class ConnectorLimits(Spec):
