@@ -29,7 +29,7 @@ from proctor.api.fields import (
     rules,
 )
 from proctor.api.meta import Object, OneOf, Report, Spec, Status
-from proctor.api.objectives import Objective
+from proctor.api.objectives import Objective, ObjectiveStatus, ReleaseGate
 from proctor.api.progress import RevisionStatus, RolloutStatus
 from proctor.api.rollout import Rollout
 
@@ -446,6 +446,14 @@ class AgentStatus(Status):
     selector: str = ""
     """The label selector of the stable pods, for autoscalers."""
     sandbox: SandboxStatus | None = None
+    slos: Annotated[tuple[ObjectiveStatus, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """How each of spec.slos stands."""
+    slo_compliance: str | None = None
+    """How many objectives are not missed, of all, such as 4/5."""
+    error_budget: str | None = None
+    """The smallest share of an error budget that is left, such as 62%."""
+    release_gate: ReleaseGate | None = None
+    """What the error budgets mean for upgrades."""
     endpoints: Endpoints | None = None
 
 

@@ -97,6 +97,8 @@ AGENT: Final = Kind(
         Column("Weight", ".status.rollout.weight", "Percent of new tasks that begin on the candidate.", type="integer"),
         Column("Verdict", ".status.rollout.verdict.text", "What the evidence says so far."),
         Column("Pods", ".status.readyReplicas", "Pods that are ready for tasks.", type="integer"),
+        Column("SLO", ".status.sloCompliance", "Objectives that are not missed, of all."),
+        Column("Budget", ".status.errorBudget", "The smallest share of an error budget that is left."),
         Column("Isolation", ".status.sandbox.networkIsolation", "Whether the pods' network was seen to be closed."),
         _AGE,
         Column("Model", ".spec.model.name", "What the agent thinks with.", wide=True),

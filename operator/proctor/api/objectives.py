@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from proctor.api.fields import (
+    ATOMIC,
     DECIMAL,
     DURATION,
     RATIO,
+    Duration,
     Expression,
     Name,
+    Number,
     Percent,
+    Ratio,
+    Time,
     Window,
+    form,
     rules,
 )
-from proctor.api.meta import Spec
+from proctor.api.meta import Report, Spec
 
 
 class IndicatorType(StrEnum):
@@ -71,6 +78,88 @@ class Indicator(Spec):
     """CEL over `task`: whether the task counts."""
 
 
+_STRETCH: Final = r"^([0-9]{1,2}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?$"
+
+
+def _minutes(field: str) -> str:
+    parts = (("d", 1440), ("h", 60), ("m", 1))
+    return " + ".join(f"int('0' + {field}.find('[0-9]+{unit}').replace('{unit}', '')) * {size}" for unit, size in parts)
+
+
+Stretch = Annotated[
+    Duration,
+    Field(ge=timedelta(minutes=1), le=timedelta(days=90)),
+    WithJsonSchema(
+        form(
+            "duration",
+            _STRETCH,
+            "must be days, hours and minutes such as 1h or 6h30m",
+            16,
+            (f"{_minutes('self')} >= 1", "must be at least 1m"),
+        )
+    ),
+]
+"""A time over which the rate of bad events is looked at: whole minutes."""
+
+
+class Severity(StrEnum):
+    """How soon somebody should look."""
+
+    PAGE = "Page"
+    TICKET = "Ticket"
+
+
+class BurnRate(Spec):
+    """A row of a multiwindow alert (Google's SRE Workbook, chapter 5): both windows must burn faster than the rate."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (f"{_minutes('self.short')} < {_minutes('self.long')}", "short must be shorter than long", ".short"),
+        )
+    )
+    long: Stretch
+    """The window that shows that it matters."""
+    short: Stretch
+    """The window that shows that it still goes on; a twelfth of the long one is usual."""
+    rate: Annotated[
+        Number,
+        Field(gt=0),
+        WithJsonSchema(
+            form("decimal", r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$", 'must be a decimal above "0"', 32)
+        ),
+    ]
+    """How many times faster than allowed the error budget is spent."""
+    severity: Severity = Severity.PAGE
+    """How soon somebody should look."""
+
+
+class Alerting(Spec):
+    """When the spending of the error budget is an alarm."""
+
+    burn_rates: Annotated[tuple[BurnRate, ...], Field(min_length=1, max_length=8, json_schema_extra=ATOMIC)]
+    """Instead of the usual rows: at a window of 28d, 2 % of the budget in 1h, 5 % in 6h, 10 % in 1d and 10 % in 3d."""
+
+
+class BudgetGate(Spec):
+    """What an error budget that is nearly spent means for upgrades of the agent. A rollback is never held up."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "double(self.freezeBelow) <= double(self.slowBelow)",
+                "freezeBelow must not be above slowBelow",
+                ".freezeBelow",
+            ),
+        )
+    )
+    rollout: bool = True
+    """Whether this objective holds up upgrades at all."""
+    freeze_below: Ratio = Decimal(0)
+    """With less of the budget left than this share, no new upgrade begins and none is promoted."""
+    slow_below: Ratio = Decimal("0.25")
+    """With less than this share left, upgrades go in smaller steps, and the objective is at risk."""
+
+
 class Objective(Spec):
     """A service-level objective: which share of events must be good within the window."""
 
@@ -84,3 +173,74 @@ class Objective(Spec):
     """The time over which it is judged."""
     min_events: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """With fewer events it is neither met nor missed."""
+    alerting: Alerting | None = None
+    """When the spending of its error budget is an alarm. Absent: by the usual rows, scaled to the window."""
+    gate: BudgetGate = BudgetGate()
+    """What an error budget that is nearly spent means for upgrades."""
+
+
+class ObjectiveState(StrEnum):
+    """How an objective stands. Without data it is neither met nor breached."""
+
+    MET = "Met"
+    AT_RISK = "AtRisk"
+    BREACHED = "Breached"
+    INSUFFICIENT_DATA = "InsufficientData"
+    STALE = "Stale"
+
+
+class ObjectiveStatus(Report):
+    """How an objective stands, as last measured."""
+
+    name: str
+    """The objective, as in spec.slos."""
+    state: ObjectiveState
+    message: str | None = None
+    """The state in words and numbers."""
+    target: str
+    """The share of good events that is wanted, such as 0.99."""
+    window: str
+    """The time over which it is judged."""
+    revision: str | None = None
+    """The revision that served when this was measured."""
+    sli: str | None = None
+    """The share of good events."""
+    interval: Annotated[tuple[str, ...], Field(max_length=2, json_schema_extra=ATOMIC)] = ()
+    """Where the true share lies with 95 % confidence, however often one looks."""
+    good: int = 0
+    """Good events within the window."""
+    total: int = 0
+    """Events within the window."""
+    budget_remaining: str | None = None
+    """The share of the error budget that is left; below zero it is overspent."""
+    events_left: int | None = None
+    """How many more bad events the budget allows now."""
+    burn_rates: dict[str, str] = Field(default_factory=dict)
+    """How many times faster than allowed the budget was spent, by window."""
+    time_to_exhaustion: str | None = None
+    """When the budget is spent if the last hour's rate goes on."""
+    alerts_firing: Annotated[tuple[str, ...], Field(max_length=8, json_schema_extra=ATOMIC)] = ()
+    """The rows of the alerting table that are true."""
+    alerts_left_out: Annotated[tuple[str, ...], Field(max_length=8, json_schema_extra=ATOMIC)] = ()
+    """The rows that cannot be true for this target and window, each with the reason."""
+    evidence: str | None = None
+    """The e-value against "the share of bad events is as allowed"; from 20 on it is not chance."""
+    as_of: Time | None = None
+    """When these values were measured; a newer measurement that changes nothing does not move it."""
+
+
+class ReleaseState(StrEnum):
+    """What the error budgets mean for upgrades."""
+
+    NORMAL = "Normal"
+    SLOW = "Slow"
+    FREEZE = "Freeze"
+
+
+class ReleaseGate(Report):
+    """What the error budgets of the stable revision mean for upgrades, and because of which objective."""
+
+    state: ReleaseState
+    objective: str | None = None
+    """The objective that has spent the most of its budget."""
+    message: str | None = None
