@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from proctor.api.connector import Connector
 from proctor.plan.connector import NoProbe, Probe, ProbedTool
+from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 from tests.sim.cluster.kinds import Ref
 from tests.sim.cluster.store import Store
 from tests.sim.timeline import Timeline
@@ -26,7 +27,7 @@ class System:
 
 
 class SimulatedGateway:
-    """The port `Prober`."""
+    """The ports `Prober` and `Tasks`."""
 
     def __init__(self, timeline: Timeline, store: Store) -> None:
         self._timeline = timeline
@@ -54,3 +55,19 @@ class SimulatedGateway:
             models=system.models if system.reachable else (),
             probed_at=self._timeline.now(),
         )
+
+    async def outcomes(self, namespace: str, name: str, rollout: str, after: int) -> Outcomes | NoAnswer:
+        """No tasks."""
+        return Outcomes(as_of=self._timeline.now())
+
+    async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
+        """No traffic."""
+        return Traffic(as_of=self._timeline.now(), gateways=1, agreed=True)
+
+    async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
+        """Takes nothing."""
+        return NoAnswer("the gateway answered 404", is_missing=True)
+
+    async def trials(self, namespace: str, name: str, batch: str) -> Trials | NoAnswer:
+        """Knows nothing."""
+        return NoAnswer("the gateway answered 404", is_missing=True)

@@ -18,7 +18,7 @@ from proctor.shell.errors import Retry
 from proctor.shell.intake import Intake
 from proctor.shell.kube import RealKube
 from proctor.shell.lease import Elector, Leadership
-from proctor.shell.ports import Ports, Prober
+from proctor.shell.ports import Ports
 from proctor.shell.queue import Queue
 from proctor.shell.resources import WATCHED, Resource
 from proctor.shell.runner import Runner
@@ -27,6 +27,7 @@ from proctor.shell.watches import Watches
 from tests.sim.cluster.api import Answer, ApiServer, Request
 from tests.sim.cluster.kinds import Body, matches
 from tests.sim.cluster.store import Change
+from tests.sim.gateway import SimulatedGateway
 from tests.sim.timeline import Timeline
 
 IMAGE = "registry.example/proctor-agent:1"
@@ -54,7 +55,7 @@ class Surroundings:
 
     timeline: Timeline
     api: ApiServer
-    prober: Prober
+    gateway: SimulatedGateway
     between: Between
     platform: Platform
     elects: bool = False
@@ -182,7 +183,7 @@ class Process:
         around, timeline = self._around, self._around.timeline
         connection = SimulatedClient(self)
         kube = RealKube(connection, self.leadership, self.name)
-        ports = Ports(kube, self.cache, around.prober, timeline, around.platform)
+        ports = Ports(kube, self.cache, around.gateway, around.gateway, timeline, around.platform)
         intake = Intake(self.cache, self.queue, timeline)
         elector = (Elector if around.elects else Alone)(
             connection,

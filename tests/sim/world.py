@@ -107,7 +107,7 @@ class World:
         self._around = Surroundings(
             timeline=self.timeline,
             api=self.api,
-            prober=self.gateway,
+            gateway=self.gateway,
             between=between(self),
             platform=platform or Platform(agent_image=IMAGE),
             elects=elects,

@@ -22,6 +22,7 @@ from proctor.shell.cache import Cache
 from proctor.shell.client import Client
 from proctor.shell.clock import SystemClock
 from proctor.shell.errors import ProctorError
+from proctor.shell.gateway import GatewayClient
 from proctor.shell.health import Health
 from proctor.shell.intake import Intake
 from proctor.shell.kube import RealKube
@@ -108,7 +109,8 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
     leadership = Leadership(time.monotonic)
     kube = RealKube(client, leadership, identity)
     prober = GatewayProber(session, settings.internal_url(), settings.gateway_token_file)
-    ports = Ports(kube=kube, cache=cache, prober=prober, clock=clock, platform=settings.platform())
+    gateway = GatewayClient(session, settings.internal_url(), settings.gateway_token_file)
+    ports = Ports(kube=kube, cache=cache, prober=prober, tasks=gateway, clock=clock, platform=settings.platform())
     intake = Intake(cache, queue, clock)
     elector = Elector(
         client,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from proctor.api.connector import Connector
 from proctor.plan.connector import NoProbe, Probe
+from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 
@@ -42,6 +43,22 @@ class Prober(Protocol):
         """Calls the system. Never raises: what went wrong is part of the answer."""
 
 
+class Tasks(Protocol):
+    """The gateway, which alone sees the tasks. It never raises: that it could not be asked is an answer."""
+
+    async def outcomes(self, namespace: str, name: str, rollout: str, after: int) -> Outcomes | NoAnswer:
+        """The live tasks of a rollout after an assignment number, in the order of assignment."""
+
+    async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
+        """What the gateways do now."""
+
+    async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
+        """Has a batch of trials run, once however often it is asked for; None if it is taken."""
+
+    async def trials(self, namespace: str, name: str, batch: str) -> Trials | NoAnswer:
+        """What came of a batch so far."""
+
+
 class Clock(Protocol):
     """The time."""
 
@@ -56,5 +73,6 @@ class Ports:
     kube: Kube
     cache: Cache
     prober: Prober
+    tasks: Tasks
     clock: Clock
     platform: Platform

@@ -1,0 +1,102 @@
+"""The one client of the gateway's internal API. What goes wrong is an answer (`NoAnswer`), never an exception."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
+
+SECONDS = 10.0
+"""What a read of the gateway's own store may take."""
+
+_CONNECT_SECONDS = 2.0
+_LONGEST = 300
+_PAGE = 1000
+_NOT_FOUND, _TOO_MANY, _SERVER = 404, 429, 500
+
+_Said = TypeVar("_Said", bound=BaseModel)
+
+
+class GatewayClient:
+    """Asks the gateway, with the operator's own token, which is read anew for each request: it rotates."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token_file: str) -> None:
+        self._session = session
+        self._url = url
+        self._token_file = Path(token_file)
+
+    async def outcomes(self, namespace: str, name: str, rollout: str, after: int) -> Outcomes | NoAnswer:
+        """The live tasks of a rollout after an assignment number, at most a thousand, in the order of assignment."""
+        query = {"rollout": rollout, "after": str(after), "limit": str(_PAGE)}
+        return await self.ask(Outcomes, "GET", _path(namespace, name, "outcomes"), query=query)
+
+    async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
+        """What the gateways do now."""
+        return await self.ask(Traffic, "GET", _path(namespace, name, "traffic"))
+
+    async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
+        """Has a batch of trials run, once however often it is asked for; None if it is taken."""
+        path = _path(namespace, name, "trials", batch.name)
+        answer = await self._send("PUT", path, body=batch.body)
+        return answer if isinstance(answer, NoAnswer) else None
+
+    async def trials(self, namespace: str, name: str, batch: str) -> Trials | NoAnswer:
+        """What came of a batch so far."""
+        return await self.ask(Trials, "GET", _path(namespace, name, "trials", batch))
+
+    async def ask(
+        self,
+        kind: type[_Said],
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        seconds: float = SECONDS,
+    ) -> _Said | NoAnswer:
+        """An answer of that kind. `path` begins with /internal."""
+        text = await self._send(method, path, query=query, body=body, seconds=seconds)
+        if isinstance(text, NoAnswer):
+            return text
+        try:
+            return kind.model_validate_json(text)
+        except ValidationError:
+            return NoAnswer("the gateway's answer cannot be read: is it of another version?")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        seconds: float = SECONDS,
+    ) -> str | NoAnswer:
+        data = None if body is None else json.dumps(body).encode()
+        timeout = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
+        try:
+            headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+            if data is not None:
+                headers["Content-Type"] = "application/json"
+            async with self._session.request(
+                method, self._url + path, params=query, data=data, headers=headers, timeout=timeout
+            ) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as exc:
+            return NoAnswer(f"the gateway at {self._url} cannot be asked: {type(exc).__name__}")
+        return text if response.ok else _refusal(response.status, text)
+
+
+def _refusal(status: int, text: str) -> NoAnswer:
+    is_refused = status < _SERVER and status not in {_NOT_FOUND, _TOO_MANY}
+    return NoAnswer(f"the gateway answered {status}: {text[:_LONGEST]}", is_refused, status == _NOT_FOUND)
+
+
+def _path(*parts: str) -> str:
+    return "/internal/agents/" + "/".join(quote(part, safe="") for part in parts)
