@@ -106,11 +106,11 @@ async def test_what_is_no_answer(
 
 async def test_a_gateway_that_is_away_is_no_answer(client: GatewayClient, gateway: tuple[_Gateway, str]) -> None:
     """Nobody listens, or there is no token: the reason says which kind of failure, and nothing of the token."""
-    nobody = GatewayClient(client._session, "http://127.0.0.1:1", str(client._token_file))  # noqa: SLF001 - another address
+    nobody = GatewayClient(client._session, "http://127.0.0.1:1", str(client._token_file))
     said = await nobody.traffic("support", "refunds")
     assert isinstance(said, NoAnswer)
     assert "ClientConnector" in said.reason
-    without = GatewayClient(client._session, gateway[1], "/nowhere/token")  # noqa: SLF001 - another token
+    without = GatewayClient(client._session, gateway[1], "/nowhere/token")
     assert isinstance(await without.traffic("support", "refunds"), NoAnswer)
 
 
