@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import mediation, outcomes
-from proctor_gateway.bundle import Bundle
+from proctor_gateway import disclosure, outcomes
+from proctor_gateway.admission import decide_model
 from proctor_gateway.calling import Caller, seconds_left, with_credential
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential
 from proctor_gateway.errors import Denied
+from proctor_gateway.judgement import Refuse
 from proctor_gateway.ledger import Entry
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
@@ -56,31 +57,15 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     claims = caller.claims
     bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
     declared = bundle.behaviour.model
-    denial = None
-    connector = context.known.connector(claims.namespace, declared.connector)
-    try:
-        mediation.check_agent(context.known.agent(claims.namespace, claims.agent))
-        connector = mediation.check_model(bundle, connector, body.get("model"))
-        _check_price(bundle, connector)
-    except Denied as exc:
-        denial = Fault(exc.reason, exc.message)
-    name = declared.name if denial is None else str(body.get("model"))
+    admission = decide_model(context, caller, bundle, body.get("model"))
+    name = str(body.get("model")) if isinstance(admission.verdict, Refuse) else declared.name
     intent = Intent(claims.task, claims.attempt, Kind.MODEL, declared.connector, name, Effect.READ, _kept(body))
-    entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, denial)
+    entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict)
+    connector = admission.connector
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {declared.connector} does not exist")
     whole = json.dumps(model.prepared(body, declared), ensure_ascii=False, separators=(",", ":")).encode()
     return Asked(entry, connector, whole, bool(body.get("stream")), model.wants_usage(body))
-
-
-def _check_price(bundle: Bundle, connector: Connector) -> None:
-    # A limit that cannot be measured would not be kept: better no call than one that nobody can count.
-    limits, name = bundle.behaviour.limits, bundle.behaviour.model.name
-    if limits.max_cost is not None and connector.spec.price(name) is None:
-        raise Denied(
-            Reason.PRICE_UNKNOWN,
-            f"maxCost {limits.max_cost} cannot be kept: connector {connector.metadata.name} has no price for {name}",
-        )
 
 
 def _kept(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +113,7 @@ async def _exchanged(context: Context, caller: Caller, asked: Asked) -> tuple[Re
         output_tokens=used.output_tokens,
         cost=used.cost,
     )
-    return Reply(body, None), outcome
+    return Reply(disclosure.of_model(context, caller, asked.entry.intent, body), None), outcome
 
 
 async def refused(response: Response, credential: Credential | None) -> tuple[Reply, Outcome]:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proctor.api import digest
-from proctor.api.agent import ToolGrant
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import mediation, outcomes
+from proctor_gateway import disclosure, mediation, outcomes, rehearsal
+from proctor_gateway.admission import decide_tool, granted
 from proctor_gateway.bundle import Bundle
 from proctor_gateway.calling import Caller, seconds_left, with_credential
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
-from proctor_gateway.catalog import Offered
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential
 from proctor_gateway.errors import Denied
+from proctor_gateway.judgement import ToolCall
 from proctor_gateway.ledger import Entry
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
@@ -43,7 +43,7 @@ async def list_tools(context: Context, caller: Caller, name: str) -> list[Mappin
     """
     bundle = await _bundle(context, caller)
     mediation.check_agent(context.known.agent(caller.claims.namespace, caller.claims.agent))
-    connector, grant = _granted(context, bundle, caller, name)
+    connector, grant = granted(context, bundle, caller, name)
     offered = await context.catalog.of(connector)
     allowed = sorted(set(grant.allow) & offered.keys())
     return [
@@ -54,19 +54,17 @@ async def list_tools(context: Context, caller: Caller, name: str) -> list[Mappin
 
 
 async def call_tool(context: Context, caller: Caller, name: str, tool: str, arguments: Mapping[str, Any]) -> Answer:
-    """Call the tool. Raises Denied if the call may not be made; then nothing was sent."""
+    """Call the tool: admit, write down, send, settle, disclose. Raises Denied, and then nothing was sent."""
     bundle = await _bundle(context, caller)
-    effect, denial = Effect.ONCE, None
-    try:
-        connector, grant = _granted(context, bundle, caller, name)
-        effect = bundle.pinned(connector, tool).effect
-        await _check(context, caller, bundle, (connector, grant), tool, arguments)
-    except Denied as exc:
-        denial = Fault(exc.reason, exc.message)
-    intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, effect, dict(arguments))
-    entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, denial)
+    admission = await decide_tool(context, caller, bundle, ToolCall(name, tool, arguments))
+    intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, admission.effect, dict(arguments))
+    entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict)
+    connector = admission.connector
+    if connector is None:
+        raise Denied(Reason.POLICY_DENIED, f"connector {name} does not exist")
     # From here on the call goes to its end, whoever stops waiting for it.
-    return await context.flights.run(intent.task, caller.agent, effect, _carry_out(context, caller, connector, entry))
+    work = _carry_out(context, caller, connector, entry)
+    return await context.flights.run(intent.task, caller.agent, admission.effect, work)
 
 
 async def _bundle(context: Context, caller: Caller) -> Bundle:
@@ -74,31 +72,9 @@ async def _bundle(context: Context, caller: Caller) -> Bundle:
     return await context.bundles.get(claims.namespace, claims.agent, claims.revision)
 
 
-def _granted(context: Context, bundle: Bundle, caller: Caller, name: str) -> tuple[Connector, ToolGrant]:
-    return mediation.check_connector(bundle, context.known.connector(caller.claims.namespace, name), name)
-
-
-async def _check(
-    context: Context,
-    caller: Caller,
-    bundle: Bundle,
-    granted: tuple[Connector, ToolGrant],
-    tool: str,
-    arguments: Mapping[str, Any],
-) -> None:
-    connector, grant = granted
-    mediation.check_agent(context.known.agent(caller.claims.namespace, caller.claims.agent))
-    mediation.check_allowed(grant, tool)
-    offered: Offered | None = (await context.catalog.of(connector)).get(tool)
-    pinned = bundle.pinned(connector, tool)
-    mediation.check_definition(grant, pinned, offered.digest if offered else None, tool)
-    mediation.check_rules(grant, tool, arguments)
-
-
 async def _carry_out(context: Context, caller: Caller, connector: Connector, entry: Entry) -> Answer:
     try:
-        async with context.gates.turn(connector):
-            outcome, result = await _sent(context, caller, connector, entry)
+        outcome, result = await _sent(context, caller, connector, entry)
     except Denied as exc:
         outcome, result = outcomes.of_failure(entry.intent.effect, Fault(exc.reason, exc.message), touched=False), None
     except asyncio.CancelledError:
@@ -106,10 +82,21 @@ async def _carry_out(context: Context, caller: Caller, connector: Connector, ent
         fault = Fault(Reason.INTERRUPTED, "stopped before it was sent")
         outcome, result = outcomes.of_failure(entry.intent.effect, fault, touched=False), None
     await context.ledger.settle(entry, outcome)
-    return Answer(entry.id, outcome, result)
+    shown = None if result is None else disclosure.of_tool(context, caller, entry.intent, result)
+    return Answer(entry.id, outcome, shown)
 
 
 async def _sent(
+    context: Context, caller: Caller, connector: Connector, entry: Entry
+) -> tuple[Outcome, Mapping[str, Any] | None]:
+    stub = await rehearsal.stubbed(context, caller, entry.intent)
+    if stub is not None:
+        return stub
+    async with context.gates.turn(connector):
+        return await _exchanged(context, caller, connector, entry)
+
+
+async def _exchanged(
     context: Context, caller: Caller, connector: Connector, entry: Entry
 ) -> tuple[Outcome, Mapping[str, Any] | None]:
     effect = entry.intent.effect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 import structlog
 
@@ -11,6 +12,7 @@ from proctor.api.agent import Limits
 from proctor_gateway.calls import Intent, Outcome
 from proctor_gateway.clock import Clock
 from proctor_gateway.errors import Denied, Problem, StoreAway
+from proctor_gateway.judgement import Allow, Ask, Refuse, Verdict
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store import calls as store
@@ -53,9 +55,10 @@ class Ledger:
         if not await self._database.read(lambda c: tasks.runs(c, claims.task, claims.attempt)):
             raise _revoked()
 
-    async def begin(self, claims: Claims, intent: Intent, limits: Limits, denial: Fault | None) -> Entry:
+    async def begin(self, claims: Claims, intent: Intent, limits: Limits, verdict: Verdict) -> Entry:
         """The call is on the disk when this returns. Raises Denied, or Problem if the attempt is not running."""
         now = self._clock.now()
+        denial = _denial(verdict)
         try:
             begun = await self._database.write(lambda c: store.begin(c, intent, limits, denial, now))
         except store.Revoked as exc:
@@ -78,6 +81,19 @@ class Ledger:
             await self._database.write(lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now))
         except StoreAway:
             log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
+
+
+def _denial(verdict: Verdict) -> Fault | None:
+    match verdict:
+        case Allow():
+            return None
+        case Refuse(fault=fault):
+            return fault
+        case Ask(question=question):
+            said = f"{question}: it needs an approval, which nobody can give yet"
+            return Fault(Reason.APPROVAL_UNAVAILABLE, said)
+        case _:
+            assert_never(verdict)
 
 
 def _revoked() -> Problem:

@@ -1,7 +1,6 @@
 """May this call be made? Pure: what is asked, what the revision may do, what is declared now → yes or Denied.
 
-Every answer is fail-closed: what is not listed is denied, an expression that errs denies, an approval that nobody
-can give yet denies.
+Every answer is fail-closed: what is not listed is denied, and an expression that errs denies.
 """
 
 from __future__ import annotations
@@ -70,8 +69,12 @@ def is_drifted(pinned: Pinned, definition: str) -> bool:
     return any(each != definition for each in pinned.digests)
 
 
-def check_rules(grant: ToolGrant, tool: str, arguments: Mapping[str, Any]) -> None:
-    """Whether the grant's rules let these arguments pass. Every rule is asked; the first that holds decides."""
+def check_rules(grant: ToolGrant, tool: str, arguments: Mapping[str, Any]) -> str | None:
+    """Whether the grant's rules let these arguments pass. Any rule that denies does; else the first that asks people.
+
+    The question for people, or None. Raises Denied.
+    """
+    question: str | None = None
     variables = {"args": arguments, "tool": tool, "connector": grant.connector}
     for rule in grant.rules:
         try:
@@ -87,7 +90,8 @@ def check_rules(grant: ToolGrant, tool: str, arguments: Mapping[str, Any]) -> No
             case Outcome.DENY:
                 raise Denied(Reason.POLICY_DENIED, said)
             case Outcome.REQUIRE_APPROVAL:
-                raise Denied(Reason.APPROVAL_UNAVAILABLE, f"{said}: it needs an approval, which nobody can give yet")
+                question = question or said
+    return question
 
 
 def _of_type(connector: Connector | None, name: str, wanted: ConnectorType) -> Connector:

@@ -103,12 +103,6 @@ def test_a_drifted_definition_is_denied(pins, found, reason):
 RULES = {
     "does not apply": ("args.amount > 50.0", "Deny", {"amount": 50}, None),
     "denies": ("args.amount > 50.0", "Deny", {"amount": 50.01}, "PolicyDenied"),
-    "needs an approval that nobody can give": (
-        "args.amount > 50.0",
-        "RequireApproval",
-        {"amount": 51},
-        "ApprovalUnavailable",
-    ),
     "an integer is a number, too": ("args.amount > 50.0", "Deny", {"amount": 51}, "PolicyDenied"),
     "the argument is missing": ("args.amount > 50.0", "Deny", {}, "PolicyDenied"),
     "the argument is of another type": ("args.amount > 50.0", "Deny", {"amount": "51"}, "PolicyDenied"),
@@ -140,6 +134,26 @@ def test_rules_fail_closed(when, then, arguments, reason):
         {"connector": "payments", "allow": ["refund"], "rules": [{"when": when, "then": then}]}
     )
     assert denied(mediation.check_rules, grant, "refund", arguments) == reason
+
+
+APPROVALS = {
+    "does not apply": ([("args.amount > 50.0", "RequireApproval", "")], None),
+    "asks": ([("true", "RequireApproval", "is it right?")], "is it right?"),
+    "a later one denies": ([("true", "RequireApproval", ""), ("true", "Deny", "")], "PolicyDenied"),
+    "a later one errs": ([("true", "RequireApproval", ""), ("args.x > 1", "Deny", "")], "PolicyDenied"),
+}
+
+
+@pytest.mark.parametrize(("rules", "expected"), APPROVALS.values(), ids=APPROVALS)
+def test_people_are_asked_only_about_what_no_rule_denies(rules, expected):
+    """A rule that wants an approval is a question; a denial of any other rule is stronger."""
+    listed = [{"when": when, "then": then, "message": message} for when, then, message in rules]
+    grant = ToolGrant.model_validate({"connector": "payments", "allow": ["refund"], "rules": listed})
+    try:
+        found = mediation.check_rules(grant, "refund", {"amount": 1})
+    except Denied as exc:
+        found = exc.reason
+    assert found == expected
 
 
 def test_a_rule_speaks_for_itself():

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from proctor.api import digest
 from proctor.api.agent import Limits
+from proctor_gateway import budgets, recording
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.limits import exceeded
 from proctor_gateway.reasons import Reason
@@ -128,12 +129,13 @@ def begin(
     if sequence > _MOST_CALLS:
         return Barred(0, Fault(Reason.LIMIT_EXCEEDED, f"the task has made {_MOST_CALLS} calls"))
     arguments = digest.sha256(intent.arguments)
-    fault = denial or _bar(row, intent.kind, limits, now)
+    fault = denial or _bar(row, intent.kind, limits, now) or budgets.reserve(connection, intent, sequence)
     occurrence = _occurrence(connection, intent, arguments)
     connection.execute(_ADD, _row(intent, sequence, arguments, fault, now))
     steps = 0 if fault else int(intent.kind is Kind.MODEL)
     tools = 0 if fault else int(intent.kind is Kind.TOOL)
     connection.execute(_COUNT, {"of_task": intent.task, "next": sequence, "more_steps": steps, "more_tools": tools})
+    recording.begun(connection, intent, sequence, fault)
     if fault is not None:
         return Barred(sequence, fault)
     return Begun(sequence, occurrence, row.deadline)
@@ -204,8 +206,12 @@ def settle(connection: sa.Connection, task: str, sequence: int, outcome: Outcome
             "new_finished_at": now,
         },
     )
-    if settled.rowcount and (outcome.billed or outcome.input_tokens or outcome.output_tokens):
+    if not settled.rowcount:
+        return
+    if outcome.billed or outcome.input_tokens or outcome.output_tokens:
         _charge(connection, task, outcome)
+    budgets.settle(connection, task, sequence, outcome)
+    recording.settled(connection, task, sequence, outcome)
 
 
 def _charge(connection: sa.Connection, task: str, outcome: Outcome) -> None:

@@ -1,0 +1,82 @@
+"""Stage "admit" of the call path: may this call be made, and whom must one ask before?
+
+`decide_tool` and `decide_model` answer; they never send anything. Everything is fail-closed: what is not listed is
+refused, and an expression that errs refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proctor.api.agent import ToolGrant
+from proctor.api.connector import Connector, Effect
+from proctor_gateway import mediation
+from proctor_gateway.bundle import Bundle
+from proctor_gateway.calling import Caller
+from proctor_gateway.catalog import Offered
+from proctor_gateway.context import Context
+from proctor_gateway.errors import Denied
+from proctor_gateway.judgement import Allow, Ask, Refuse, ToolCall, Verdict
+from proctor_gateway.reasons import Reason
+from proctor_gateway.tasks import Fault
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The verdict, the connector that would be called (None only with a refusal), and the effect that it would have."""
+
+    verdict: Verdict
+    connector: Connector | None
+    effect: Effect
+
+
+async def decide_tool(context: Context, caller: Caller, bundle: Bundle, call: ToolCall) -> Admission:
+    """Whether the tool may be called with these arguments."""
+    effect, connector = Effect.ONCE, None
+    try:
+        connector, grant = granted(context, bundle, caller, call.connector)
+        effect = bundle.pinned(connector, call.tool).effect
+        return Admission(await _judged(context, caller, bundle, (connector, grant), call), connector, effect)
+    except Denied as exc:
+        return Admission(Refuse(Fault(exc.reason, exc.message)), connector, effect)
+
+
+async def _judged(
+    context: Context, caller: Caller, bundle: Bundle, found: tuple[Connector, ToolGrant], call: ToolCall
+) -> Verdict:
+    connector, grant = found
+    mediation.check_agent(context.known.agent(caller.claims.namespace, caller.claims.agent))
+    mediation.check_allowed(grant, call.tool)
+    offered: Offered | None = (await context.catalog.of(connector)).get(call.tool)
+    pinned = bundle.pinned(connector, call.tool)
+    mediation.check_definition(grant, pinned, offered.digest if offered else None, call.tool)
+    question = mediation.check_rules(grant, call.tool, call.arguments)
+    return Allow() if question is None else Ask(question)
+
+
+def decide_model(context: Context, caller: Caller, bundle: Bundle, model: object) -> Admission:
+    """Whether the model may be asked."""
+    claims, declared = caller.claims, bundle.behaviour.model
+    connector = context.known.connector(claims.namespace, declared.connector)
+    try:
+        mediation.check_agent(context.known.agent(claims.namespace, claims.agent))
+        connector = mediation.check_model(bundle, connector, model)
+        _check_price(bundle, connector)
+    except Denied as exc:
+        return Admission(Refuse(Fault(exc.reason, exc.message)), connector, Effect.READ)
+    return Admission(Allow(), connector, Effect.READ)
+
+
+def _check_price(bundle: Bundle, connector: Connector) -> None:
+    # A limit that cannot be measured would not be kept: better no call than one that nobody can count.
+    limits, name = bundle.behaviour.limits, bundle.behaviour.model.name
+    if limits.max_cost is not None and connector.spec.price(name) is None:
+        raise Denied(
+            Reason.PRICE_UNKNOWN,
+            f"maxCost {limits.max_cost} cannot be kept: connector {connector.metadata.name} has no price for {name}",
+        )
+
+
+def granted(context: Context, bundle: Bundle, caller: Caller, name: str) -> tuple[Connector, ToolGrant]:
+    """The connector and what the revision may call through it. Raises Denied."""
+    return mediation.check_connector(bundle, context.known.connector(caller.claims.namespace, name), name)
