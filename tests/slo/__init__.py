@@ -1,0 +1,1 @@
+"""Objectives: budgets, burn rates, states."""
