@@ -153,6 +153,8 @@ class Capital:
     """The first guard that the candidate broke since the last retry."""
     answered: int = -1
     """Guards that this task or one before it broke have been answered with a retry."""
+    propensity: float = 0.5
+    """The last chance that a task had to get the candidate."""
     digest: str = ""
     """Of all that was folded, in order: whoever has the same tasks can compute it."""
 
@@ -228,6 +230,7 @@ def _with(capital: Capital, seen: Observation) -> Capital:
         watermark=seen.assignment,
         candidate_tasks=capital.candidate_tasks + seen.candidate,
         stable_tasks=capital.stable_tasks + (not seen.candidate),
+        propensity=seen.propensity,
         digest=_digest(capital, seen),
     )
     # A mean is never above the largest of its parts: mostly that alone says that there is no new peak.

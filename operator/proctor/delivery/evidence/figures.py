@@ -74,6 +74,8 @@ class Figures:
     log_harm_peak: float
     candidate_tasks: int
     stable_tasks: int
+    propensity: float
+    """The share of the tasks that the candidate gets at present."""
     tasks_to_go: int | None
     """Tasks of both arms until a verdict, if the arms are alike."""
     per_task: timedelta | None
@@ -103,9 +105,7 @@ class Figures:
         """Tasks of the candidate that a verdict is expected to take in all."""
         if self.tasks_to_go is None:
             return None
-        tasks = self.candidate_tasks + self.stable_tasks
-        share = self.candidate_tasks / tasks if tasks else 0.5
-        return self.candidate_tasks + ceil(self.tasks_to_go * share)
+        return self.candidate_tasks + ceil(self.tasks_to_go * self.propensity)
 
     @property
     def eta(self) -> timedelta | None:
@@ -117,9 +117,8 @@ class Figures:
 
 def figures_of(capital: Capital, alpha: float, beta: float, elapsed: timedelta) -> Figures:
     """All numbers of the capital at these error rates; `elapsed` is the time in which its tasks came."""
-    share = capital.candidate_tasks / capital.tasks if capital.tasks else 0.5
     weights = sum(account.metric.weight for account in capital.accounts.values())
-    metrics = tuple(_metric(one, capital, weights, alpha, beta, share) for one in capital.accounts.values())
+    metrics = tuple(_metric(one, capital, weights, alpha, beta) for one in capital.accounts.values())
     going = [one.tasks_to_go for one in metrics if one.gate]
     return Figures(
         alpha,
@@ -128,15 +127,14 @@ def figures_of(capital: Capital, alpha: float, beta: float, elapsed: timedelta) 
         capital.peak,
         capital.candidate_tasks,
         capital.stable_tasks,
+        capital.propensity,
         None if None in going else max((count for count in going if count is not None), default=0),
         elapsed / capital.tasks if capital.tasks else None,
         metrics,
     )
 
 
-def _metric(
-    account: Account, capital: Capital, weights: float, alpha: float, beta: float, share: float
-) -> MetricFigures:
+def _metric(account: Account, capital: Capital, weights: float, alpha: float, beta: float) -> MetricFigures:
     metric = account.metric
     weight = metric.weight / weights
     return MetricFigures(
@@ -151,7 +149,7 @@ def _metric(
         weight * exp(account.log_harm - capital.log_harm),
         account.log_noninferior,
         beta,
-        tasks_to_go(account, beta, share),
+        tasks_to_go(account, beta, capital.propensity),
     )
 
 
