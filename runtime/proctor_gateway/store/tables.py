@@ -85,6 +85,8 @@ tasks = sa.Table(
     sa.Column("input_tokens", sa.BigInteger, nullable=False),
     sa.Column("output_tokens", sa.BigInteger, nullable=False),
     sa.Column("cost", Money),
+    sa.Column("counted_cost", Money, nullable=False, default=Decimal(0)),
+    sa.Column("counted_tokens", sa.BigInteger, nullable=False, default=0),
     sa.UniqueConstraint("namespace", "agent", "principal", "idempotency_key"),
     sa.Index(None, "namespace", "agent", "phase"),
     sa.Index(None, "namespace", "agent", "principal", "id"),
@@ -96,6 +98,8 @@ tasks = sa.Table(
 `attempts` counts dispatches, `losses` those whose pod or gateway went away in the middle.
 `live` is the fence: while it is false, the token of the last attempt opens nothing, so that what is judged about the
 attempt's calls stays true afterwards.
+`counted_*` is what limits of the task are held against: what is spent, and what is reserved for calls that are under
+way or whose outcome nobody knows. `cost` is what is known to have been paid, and null once that is not known.
 """
 
 calls = sa.Table(
@@ -118,9 +122,36 @@ calls = sa.Table(
     sa.Column("input_tokens", sa.BigInteger),
     sa.Column("output_tokens", sa.BigInteger),
     sa.Column("cost", Money),
+    sa.Column("reserved_cost", Money),
+    sa.Column("reserved_tokens", sa.BigInteger),
     sa.Column("started_at", UtcTime, nullable=False),
     sa.Column("finished_at", UtcTime),
 )
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("scope", sa.String(16), nullable=False),
+    sa.Column("namespace", sa.String(63), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("per", sa.String(8), nullable=False),
+    sa.Column("starts_at", UtcTime, nullable=False),
+    sa.Column("ends_at", UtcTime, nullable=False),
+    sa.Column("spent_cost", Money, nullable=False),
+    sa.Column("held_cost", Money, nullable=False),
+    sa.Column("spent_tokens", sa.BigInteger, nullable=False),
+    sa.Column("held_tokens", sa.BigInteger, nullable=False),
+    sa.Column("tasks", sa.BigInteger, nullable=False),
+    sa.Index(None, "scope", "per", "starts_at", "namespace", "subject"),
+    sa.Index(None, "ends_at"),
+)
+"""What is spent and reserved by an agent, a team or a namespace in one hour, day or month. Budgets read nothing else.
+
+Changed only under the lock of its key, which the write that changes it names: money is text and so is read, added to
+and written. An agent's day is always counted, also where no budget asks for it.
+"""
 
 outcomes = sa.Table(
     "outcomes",

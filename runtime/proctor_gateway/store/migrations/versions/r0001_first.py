@@ -71,6 +71,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("namespace", "agent", "revision", name=op.f("pk_revisions")),
     )
     op.create_table(
+        "accounts",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("per", sa.String(length=8), nullable=False),
+        sa.Column("starts_at", _TIME, nullable=False),
+        sa.Column("ends_at", _TIME, nullable=False),
+        sa.Column("spent_cost", sa.String(64), nullable=False),
+        sa.Column("held_cost", sa.String(64), nullable=False),
+        sa.Column("spent_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("held_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("tasks", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_accounts")),
+    )
+    op.create_index(op.f("ix_accounts_ends_at"), "accounts", ["ends_at"], unique=False)
+    op.create_index(
+        op.f("ix_accounts_scope_per_starts_at_namespace_subject"),
+        "accounts",
+        ["scope", "per", "starts_at", "namespace", "subject"],
+        unique=False,
+    )
+    op.create_table(
         "signing_keys",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("pem", sa.Text(), nullable=False),
@@ -110,6 +134,8 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.String(64), nullable=True),
+        sa.Column("counted_cost", sa.String(64), nullable=False),
+        sa.Column("counted_tokens", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
         sa.UniqueConstraint(
             "namespace",
@@ -144,6 +170,8 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger(), nullable=True),
         sa.Column("output_tokens", sa.BigInteger(), nullable=True),
         sa.Column("cost", sa.String(64), nullable=True),
+        sa.Column("reserved_cost", sa.String(64), nullable=True),
+        sa.Column("reserved_tokens", sa.BigInteger(), nullable=True),
         sa.Column("started_at", _TIME, nullable=False),
         sa.Column("finished_at", _TIME, nullable=True),
         sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_calls_task"), ondelete="CASCADE"),
