@@ -1,0 +1,142 @@
+"""What is known of a task when it wants to make a call: whose words it holds, what it has seen, what it has done."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from proctor.api.connector import Effect
+from proctor.api.permissions import Origin
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """A question to a model."""
+
+    connector: str
+    labels: Mapping[str, str]
+    """The Connector's."""
+    model: str
+    texts: tuple[str, ...] = ()
+    """What would be sent."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool, with what its Connector declares of the tool."""
+
+    connector: str
+    tool: str
+    effect: Effect
+    data: tuple[str, ...]
+    arguments: Mapping[str, Any]
+
+
+Call = ModelCall | ToolCall
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A tool's answer that the agent has got."""
+
+    connector: str
+    tool: str
+    trusted: bool
+    data: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What a task holds. Everything here only ever grows: what an agent has read it cannot forget."""
+
+    user: str = ""
+    """What the caller said."""
+    operator: str = ""
+    """The instructions."""
+    trusted: tuple[str, ...] = ()
+    """What trusted tools answered."""
+    untrusted: tuple[str, ...] = ()
+    """The tools from which untrusted content came, in the order in which it came."""
+    labels: frozenset[str] = frozenset()
+    """The data classes of what was read."""
+    repeated: int = 0
+    """How often exactly this call was made before in this task."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """The task as expressions see it."""
+
+    @property
+    def tainted(self) -> bool:
+        """Whether somebody whom nobody trusts may have written what the agent now does."""
+        return bool(self.untrusted)
+
+    def having_read(self, answer: Answered) -> TaskFacts:
+        """The facts after the agent has got the answer."""
+        name = f"{answer.connector}/{answer.tool}"
+        return replace(
+            self,
+            trusted=(*self.trusted, answer.text) if answer.trusted else self.trusted,
+            untrusted=self.untrusted if answer.trusted or name in self.untrusted else (*self.untrusted, name),
+            labels=self.labels | set(answer.data),
+        )
+
+
+def values_at(arguments: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """Every single value below the path of an argument, as text; nothing if it is not there."""
+    found: Any = arguments
+    for name in path.split("."):
+        if isinstance(found, list):
+            found = [each[name] for each in found if isinstance(each, Mapping) and name in each]
+        elif isinstance(found, Mapping) and name in found:
+            found = found[name]
+        else:
+            return ()
+    return tuple(dict.fromkeys(leaves(found)))
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Every single value, as text."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from leaves(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from leaves(each)
+    elif isinstance(value, bool):
+        yield json.dumps(value)
+    elif value is not None:
+        yield str(value)
+
+
+def origin_of(value: str, facts: TaskFacts, allowed: Sequence[Origin]) -> Origin | None:
+    """Where the value is found among the allowed origins; None if it is in none of them."""
+    places = {Origin.USER: (facts.user,), Origin.OPERATOR: (facts.operator,), Origin.TRUSTED_TOOL: facts.trusted}
+    wanted = _plain(value)
+    return next((origin for origin in allowed if any(_holds(text, wanted) for text in places[origin])), None)
+
+
+def _holds(text: str, wanted: str) -> bool:
+    """Whether the text holds the value as whole words: 5 is not in 50, nor a short name in a longer one."""
+    if not wanted:
+        return True
+    found = _plain(text)
+    start = found.find(wanted)
+    while start >= 0:
+        before, after = found[start - 1 : start], found[start + len(wanted) : start + len(wanted) + 1]
+        if not _joins(before, wanted[0]) and not _joins(after, wanted[-1]):
+            return True
+        start = found.find(wanted, start + 1)
+    return False
+
+
+def _joins(outside: str, inside: str) -> bool:
+    return bool(outside) and outside.isalnum() and inside.isalnum()
+
+
+def _plain(text: str) -> str:
+    """Without what people write differently and mean the same: case, runs of white space, trailing zeros."""
+    folded = re.sub(r"\s+", " ", text.casefold()).strip()
+    return re.sub(r"(?<![\d.])(\d+)\.0+(?!\d)", r"\1", folded)
