@@ -1,1 +1,1 @@
-"""Records, the Merkle tree, checkpoints and their verifier. Pure."""
+"""Records, the Merkle tree, checkpoints, tiles and their verifier. Pure: what is read and written is the caller's."""
