@@ -174,7 +174,7 @@ EXCEPTIONS = {
 
 @pytest.mark.parametrize(("exception", "now", "name"), EXCEPTIONS.values(), ids=EXCEPTIONS)
 def test_an_exception_frees_for_a_time(exception, now, name):
-    """An exception frees the agents that it means from the rules that it names, until it ends, at most 90 days ahead."""
+    """An exception frees those whom it means from the rules that it names, until it ends, at most 90 days ahead."""
     policy = examples.policy(limits={"maxSteps": 1}, exceptions=[exception])
     (finding,) = check(examples.agent(), examples.connectors(), examples.effective(policy, now=now), now)
     assert finding.rule == "limits/maxSteps"
