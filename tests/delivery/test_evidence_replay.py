@@ -1,0 +1,193 @@
+"""Replayed pairs, blocks of a split that is not ours, and the watch after a promotion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+from math import comb, exp, log
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proctor.delivery.evidence import Tally
+from proctor.delivery.evidence.blocks import Blocks, log_block, nearest_null
+from proctor.delivery.evidence.replay import (
+    Pair,
+    Replay,
+    Run,
+    log_replay_harm,
+    log_replay_noninferior,
+    pairs_without_difference,
+    replayed,
+    zero_failures_needed,
+)
+from proctor.delivery.evidence.watch import Watch
+from tests.delivery.worlds import T0, dice
+
+counts = st.integers(0, 30)
+
+
+@given(candidate=counts, stable=counts)
+def test_the_evidence_of_pairs_is_the_mean_likelihood_ratio(candidate: int, stable: int) -> None:
+    """The closed form is the integral of p^x (1-p)^(n-x) over (1/2, 1), against one half."""
+    n, parts = candidate + stable, 4000
+    points = (0.5 + (i + 0.5) * 0.5 / parts for i in range(parts))
+    integral = sum(p**candidate * (1 - p) ** stable for p in points) * 0.5 / parts
+    assert exp(log_replay_harm(candidate, stable)) == pytest.approx(2 ** (n + 1) * integral, rel=1e-3)
+
+
+@given(candidate=counts, stable=counts)
+def test_one_more_differing_pair_is_a_fair_bet(candidate: int, stable: int) -> None:
+    """If a pair that differs is as likely to be either's failure, the evidence is a martingale."""
+    expected = (exp(log_replay_harm(candidate + 1, stable)) + exp(log_replay_harm(candidate, stable + 1))) / 2
+    assert expected == pytest.approx(exp(log_replay_harm(candidate, stable)), rel=1e-9)
+
+
+@pytest.mark.parametrize(("worse", "better"), [(0.1, 0.0), (0.3, 0.2), (0.55, 0.45)])
+@pytest.mark.parametrize("n", [1, 4, 8])
+def test_pairs_that_are_worse_by_the_margin_are_not_expected_to_show_the_opposite(
+    n: int, worse: float, better: float
+) -> None:
+    """Over all outcomes of n pairs the evidence for "no worse by 0.1" has an expectation of at most one."""
+    mean = 0.0
+    for x in range(n + 1):
+        for y in range(n - x + 1):
+            chance = comb(n, x) * comb(n - x, y) * worse**x * better**y * (1 - worse - better) ** (n - x - y)
+            mean += chance * exp(log_replay_noninferior(x, y, n - x - y, 0.1))
+    assert mean <= 1 + 1e-9
+
+
+def a_run(*, bad: bool = False, minutes: float | None = 0) -> Run:
+    """A run that may take a minute."""
+    return Run(bad, None if minutes is None else T0 + timedelta(minutes=minutes), T0 + timedelta(minutes=1))
+
+
+def test_pairs_are_counted_in_their_order_up_to_the_first_open_one() -> None:
+    """A pair of which one run still has time holds up those behind it; at its deadline the run is bad."""
+    pairs = [Pair(a_run(), a_run(bad=True)), Pair(a_run(), a_run(minutes=None)), Pair(a_run(bad=True), a_run())]
+    assert replayed(pairs, T0).pairs == 1
+    done = replayed(pairs, T0 + timedelta(minutes=1))
+    assert (done.pairs, done.candidate_only, done.stable_only, done.both_bad) == (3, 2, 1, 0)
+
+
+def test_a_late_run_is_bad_on_both_sides() -> None:
+    """A good answer after the deadline is bad, whichever revision gave it."""
+    late = a_run(minutes=2)
+    replay = replayed([Pair(late, a_run()), Pair(a_run(), late), Pair(late, late)], T0 + timedelta(hours=1))
+    assert (replay.stable_only, replay.candidate_only, replay.both_bad) == (1, 1, 1)
+
+
+def test_seven_failures_of_the_candidate_alone_are_enough() -> None:
+    """Without a failure of stable alone, seven pairs that differ refuse a candidate at alpha 0.05; six do not."""
+    replay = Replay()
+    verdicts = []
+    for _ in range(7):
+        replay = replay.after(stable=False, candidate=True)
+        verdicts.append(replay.is_worse(0.05))
+    assert verdicts == [False] * 6 + [True]
+    assert "7 failed by the candidate alone" in replay.words(0.05)
+
+
+def test_what_was_shown_at_any_pair_stays_shown() -> None:
+    """Pairs that end well afterwards do not undo it."""
+    replay = Replay()
+    for _ in range(8):
+        replay = replay.after(stable=False, candidate=True)
+    for _ in range(40):
+        replay = replay.after(stable=True, candidate=False)
+    assert replay.log_harm < 0
+    assert replay.is_worse(0.05)
+
+
+@pytest.mark.parametrize(("bound", "beta", "needed"), [(0.1, 0.05, 29), (0.1, 0.1, 22), (0.05, 0.05, 59)])
+def test_tasks_without_a_failure(bound: float, beta: float, needed: int) -> None:
+    """The number of tasks without a failure that show a rate below a bound."""
+    assert zero_failures_needed(bound, beta) == needed
+    assert (1 - bound) ** needed <= beta < (1 - bound) ** (needed - 1)
+
+
+def test_pairs_that_do_not_differ_show_that_a_candidate_is_no_worse() -> None:
+    """Fewer for a wide margin."""
+    assert 40 < pairs_without_difference(0.1, 0.1) < 50
+    assert pairs_without_difference(0.05, 0.1) > pairs_without_difference(0.1, 0.1)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1])
+@pytest.mark.parametrize("expected", [(0.1, 0.5), (0.05, 0.3), (0.4, 0.9), (0.3, 0.2)])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 2), (6, 1)])
+def test_a_block_is_an_e_variable_everywhere_in_the_null(
+    margin: float, expected: tuple[float, float], n: int, m: int
+) -> None:
+    """Over all outcomes of a block and all rates of the null hypothesis its expectation is at most one."""
+    grid = [i / 20 for i in range(21)]
+    for stable, candidate in product(grid, grid):
+        if candidate > stable + margin:
+            continue
+        mean = sum(
+            binomial(x, n, stable)
+            * binomial(y, m, candidate)
+            * exp(log_block(Tally(n, x), Tally(m, y), expected, margin))
+            for x in range(n + 1)
+            for y in range(m + 1)
+        )
+        assert mean <= 1 + 1e-9
+
+
+def binomial(x: int, n: int, rate: float) -> float:
+    """The chance of x bad outcomes of n."""
+    return float(comb(n, x) * rate**x * (1 - rate) ** (n - x))
+
+
+def test_the_nearest_null_of_equal_blocks_is_between_the_rates() -> None:
+    """With as many outcomes of each arm it is their mean, by symmetry."""
+    stable, candidate = nearest_null((0.2, 0.8), 3, 3, 0.0)
+    assert stable == pytest.approx(0.5)
+    assert candidate == pytest.approx(0.5)
+
+
+def test_blocks_find_a_worse_candidate_and_leave_an_equal_one() -> None:
+    """Blocks of four and one: 10 % against 60 % is found in a hundred blocks, 10 % against 10 % is not."""
+    chance = dice(4)
+
+    def after(candidate: float) -> Blocks:
+        blocks = Blocks()
+        for _ in range(100):
+            stable_bad = sum(chance.random() < 0.1 for _ in range(4))
+            blocks = blocks.after(Tally(4, stable_bad), Tally(1, chance.random() < candidate))
+        return blocks
+
+    assert after(0.6).peak > log(20)
+    assert after(0.1).peak < log(20)
+
+
+@given(bound=st.floats(0.01, 0.9), past=st.lists(st.booleans(), max_size=40), part=st.floats(0, 1))
+def test_a_watch_is_not_expected_to_gain_while_the_bound_is_kept(bound: float, past: list[bool], part: float) -> None:
+    """After any past the next task multiplies what is above one by at most one, on average."""
+    watch = Watch.begin(bound)
+    for bad in past:
+        watch = watch.after(bad=bad)
+    base = sum(max(exp(value), 1.0) for value in watch.logs) / len(watch.logs)
+    rate = bound * part
+    mean = rate * exp(watch.after(bad=True).log_evidence) + (1 - rate) * exp(watch.after(bad=False).log_evidence)
+    assert mean <= base * (1 + 1e-9)
+
+
+def test_a_watch_alarms_soon_after_a_change_and_not_before() -> None:
+    """A thousand good days do not blind it: ten bad tasks in a row are enough whatever came before."""
+    watch = Watch.begin(0.05)
+    for index in range(1000):
+        watch = watch.after(bad=index % 20 == 0)
+        assert not watch.alarms(1000)
+    for _ in range(10):
+        watch = watch.after(bad=True)
+    assert watch.alarms(1000)
+
+
+def test_a_bound_is_a_share() -> None:
+    """Nothing is above a bound of one, and everything above a bound of nothing."""
+    for bound in (0.0, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="no bound"):
+            Watch.begin(bound)
+    assert replace(Watch.begin(0.5)).rates[0] > 0.5
