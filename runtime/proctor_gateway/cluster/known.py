@@ -1,4 +1,4 @@
-"""The last known state: agents, connectors and pods, parsed once and looked up in the process's memory."""
+"""The last known state: agents, connectors, pods and policies, parsed once and looked up in the process's memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
+from proctor.api.policy import ClusterPolicy, Policy
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.dispatch import Pod
 
@@ -38,6 +39,10 @@ class Known:
         self._connectors: dict[Key, Connector] = {}
         self._pods: dict[Key, Pod] = {}
         self._by_agent: dict[Key, dict[Key, Pod]] = {}
+        self._policies: dict[Key, Policy] = {}
+        self._cluster_policies: dict[Key, ClusterPolicy] = {}
+        self._namespaces: dict[Key, Mapping[str, str]] = {}
+        self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in Kind}
         self._listeners: list[Listener] = []
         self._listed: list[Callable[[Kind], None]] = []
 
@@ -58,9 +63,22 @@ class Known:
         """The pod of that name."""
         return self._pods.get(Key(namespace, name))
 
+    def policies(self, namespace: str) -> Sequence[Policy | ClusterPolicy]:
+        """The policies that may hold for agents of the namespace."""
+        return [*self._cluster_policies.values(), *(p for k, p in self._policies.items() if k.namespace == namespace)]
+
+    def unreadable_policies(self, namespace: str) -> Sequence[str]:
+        """The policies that may hold there and that this version cannot read: nobody knows what they forbid."""
+        own = (key.name for key in self._unreadable[Kind.POLICY] if key.namespace == namespace)
+        return sorted((*own, *(key.name for key in self._unreadable[Kind.CLUSTER_POLICY])))
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        """The labels of the namespace, as far as they are known."""
+        return self._namespaces.get(Key("", namespace), {})
+
     def counts(self) -> dict[Kind, int]:
         """How many objects of each kind are known."""
-        return {Kind.AGENT: len(self._agents), Kind.CONNECTOR: len(self._connectors), Kind.POD: len(self._pods)}
+        return {kind: len(self._keys(kind)) for kind in Kind}
 
     def listen(self, changed: Listener, listed: Callable[[Kind], None] | None = None) -> None:
         """Call after each change, and before all objects of a kind are told anew. Neither may block."""
@@ -71,6 +89,7 @@ class Known:
     def put(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """An object is there, or is different now. One that is not of its kind's form counts as absent, and is told."""
         key = key_of(body)
+        self._unreadable[kind].discard(key)
         try:
             self._keep(kind, key, body)
         except Invalid as exc:
@@ -82,11 +101,13 @@ class Known:
                 fault=str(exc),
             )
             self._drop(kind, key)
+            self._unreadable[kind].add(key)
         self._tell(kind, key, body)
 
     def remove(self, kind: Kind, key: Key) -> None:
         """An object is not there any more."""
         self._drop(kind, key)
+        self._unreadable[kind].discard(key)
         self._tell(kind, key, None)
 
     def replace(self, kind: Kind, bodies: Iterable[Mapping[str, Any]]) -> None:
@@ -100,13 +121,22 @@ class Known:
             self.put(kind, body)
 
     def _keys(self, kind: Kind) -> Sequence[Key]:
+        return [*self._of_kind(kind), *self._unreadable[kind]]
+
+    def _of_kind(self, kind: Kind) -> dict[Key, Any]:
         match kind:
             case Kind.AGENT:
-                return list(self._agents)
+                return self._agents
             case Kind.CONNECTOR:
-                return list(self._connectors)
+                return self._connectors
             case Kind.POD:
-                return list(self._pods)
+                return self._pods
+            case Kind.POLICY:
+                return self._policies
+            case Kind.CLUSTER_POLICY:
+                return self._cluster_policies
+            case Kind.NAMESPACE:
+                return self._namespaces
             case _:
                 assert_never(kind)
 
@@ -121,24 +151,22 @@ class Known:
                 pod = pod_of(body)
                 self._pods[key] = pod
                 self._by_agent.setdefault(Key(pod.namespace, pod.agent), {})[key] = pod
+            case Kind.POLICY:
+                self._policies[key] = Policy.parse(dict(body))
+            case Kind.CLUSTER_POLICY:
+                self._cluster_policies[key] = ClusterPolicy.parse(dict(body))
+            case Kind.NAMESPACE:
+                self._namespaces[key] = body["metadata"].get("labels") or {}
             case _:
                 assert_never(kind)
 
     def _drop(self, kind: Kind, key: Key) -> None:
-        match kind:
-            case Kind.AGENT:
-                self._agents.pop(key, None)
-            case Kind.CONNECTOR:
-                self._connectors.pop(key, None)
-            case Kind.POD:
-                pod = self._pods.pop(key, None)
-                if pod is not None:
-                    siblings = self._by_agent[Key(pod.namespace, pod.agent)]
-                    siblings.pop(key, None)
-                    if not siblings:
-                        del self._by_agent[Key(pod.namespace, pod.agent)]
-            case _:
-                assert_never(kind)
+        dropped = self._of_kind(kind).pop(key, None)
+        if isinstance(dropped, Pod):
+            siblings = self._by_agent[Key(dropped.namespace, dropped.agent)]
+            siblings.pop(key, None)
+            if not siblings:
+                del self._by_agent[Key(dropped.namespace, dropped.agent)]
 
     def _tell(self, kind: Kind, key: Key, body: Mapping[str, Any] | None) -> None:
         for listener in self._listeners:
@@ -177,6 +205,8 @@ def worth_keeping(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
         for key in ("name", "namespace", "uid", "generation", "resourceVersion", "labels", "deletionTimestamp")
         if key in body["metadata"]
     }
+    if kind is Kind.NAMESPACE:
+        return {"metadata": metadata}
     if kind is not Kind.POD:
         rest = {key: body[key] for key in ("spec", "status") if key in body}
         return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata, **rest}

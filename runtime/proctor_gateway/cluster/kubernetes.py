@@ -28,6 +28,9 @@ _PATHS: Final = {
     Kind.AGENT: f"/apis/{names.API_VERSION}/agents",
     Kind.CONNECTOR: f"/apis/{names.API_VERSION}/connectors",
     Kind.POD: "/api/v1/pods",
+    Kind.POLICY: f"/apis/{names.API_VERSION}/policies",
+    Kind.CLUSTER_POLICY: f"/apis/{names.API_VERSION}/clusterpolicies",
+    Kind.NAMESPACE: "/api/v1/namespaces",
 }
 _SELECTORS: Final = {Kind.POD: names.AGENT}
 

@@ -18,6 +18,9 @@ class Kind(StrEnum):
     AGENT = "Agent"
     CONNECTOR = "Connector"
     POD = "Pod"
+    POLICY = "Policy"
+    CLUSTER_POLICY = "ClusterPolicy"
+    NAMESPACE = "Namespace"
 
 
 @dataclass(frozen=True)
