@@ -8,7 +8,7 @@ from proctor.api import digest, names
 from proctor.api.meta import ConditionStatus
 from proctor.delivery import machine
 from proctor.delivery.machine import Decision, Evidence, Failed, Rollout, Wanted
-from proctor.plan import children, drift, evidence, findings, revision, status
+from proctor.plan import children, drift, evidence, findings, objectives, revision, status
 from proctor.plan.findings import Obstacle
 from proctor.plan.revision import Revision
 from proctor.plan.world import Deletion, Event, Manifest, Plan, World, deletion_of, label_of
@@ -125,13 +125,14 @@ def _events(world: World, decision: Decision, report: Manifest) -> tuple[Event, 
 
 
 def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
-    """An Event for each condition of interest that turned, so that a story can be read from them."""
-    return tuple(
+    """An Event for each condition of interest and each objective that turned, so that a story can be read from them."""
+    turned = (
         Event(each["reason"], each["message"], "Warning" if _is_bad(each) else "Normal")
         for each in report["conditions"]
         # What turned to the usual has nothing to say.
         if each["type"] in {"Available", "Stalled", "Isolated"} and each["message"] and _turned(world, each)
     )
+    return (*turned, *objectives.turns(world.agent.status.slos, report.get("slos", ())))
 
 
 def _turned(world: World, condition: Manifest) -> bool:

@@ -80,7 +80,6 @@ def not_acted_on(spec: AgentSpec) -> tuple[str, ...]:
     fields = {
         "spec.fallbacks": bool(spec.fallbacks),
         "spec.confidence": spec.confidence is not None,
-        "spec.slos": bool(spec.slos),
         "spec.evals": bool(spec.evals),
         "spec.rollout.steps": bool(spec.rollout.steps),
         "spec.rollout.analysis": spec.rollout.analysis != Rollout().analysis,

@@ -11,9 +11,10 @@ from proctor.api.agent import AgentStatus, Endpoints, NetworkIsolation, SandboxS
 from proctor.api.progress import Phase, RevisionStatus, RolloutStatus
 from proctor.delivery import machine
 from proctor.delivery.machine import Evidence, Failed, Initial, Progressing, Rollout, Seen, Settled
-from proctor.plan import conditions, findings
+from proctor.plan import conditions, findings, objectives
 from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
+from proctor.plan.indications import Subject
 from proctor.plan.world import Isolation, Manifest, World
 
 
@@ -43,11 +44,12 @@ def report(
     stable = machine.stable_of(rollout) if rollout else None
     pods = seen.of(stable) if stable else None
     isolation = _isolation(world)
+    slos = objectives.report(Subject.of(agent), world.indications, now)
     status = AgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=conditions.merge(
             agent.status.conditions,
-            _findings(world, rollout, seen, pods, obstacles, isolation),
+            (*_findings(world, rollout, seen, pods, obstacles, isolation), *slos.findings),
             agent.metadata.generation,
             now,
         ),
@@ -62,6 +64,10 @@ def report(
             probed_at=isolation.probed_at,
             message=isolation.message or None,
         ),
+        slos=slos.slos,
+        slo_compliance=slos.compliance,
+        error_budget=slos.budget,
+        release_gate=slos.gate,
         endpoints=_endpoints(world),
     )
     return status.dump()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from proctor.api import names
 from proctor.api.agent import Agent, NetworkIsolation
 from proctor.api.connector import Connector
+from proctor.plan.indications import Indications
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON. Made whole by one `make_…`, never changed afterwards."""
@@ -73,6 +74,8 @@ class World:
     platform: Platform
     unreadable: frozenset[str] = frozenset()
     """The Connectors of the spec that exist, but that this version cannot read."""
+    indications: Indications = field(default_factory=Indications)
+    """What was counted for the agent's objectives."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """The owned object of that kind and name."""

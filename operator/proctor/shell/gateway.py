@@ -10,11 +10,13 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
+from proctor.plan.indications import IndicatorsAnswer
 from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 
 SECONDS = 10.0
 """What a read of the gateway's own store may take."""
 
+_COUNT_SECONDS = 60.0
 _CONNECT_SECONDS = 2.0
 _LONGEST = 300
 _PAGE = 1000
@@ -49,6 +51,10 @@ class GatewayClient:
     async def trials(self, namespace: str, name: str, batch: str) -> Trials | NoAnswer:
         """What came of a batch so far."""
         return await self.ask(Trials, "GET", _path(namespace, name, "trials", batch))
+
+    async def indicators(self, body: dict[str, Any]) -> IndicatorsAnswer | NoAnswer:
+        """What was counted for the objectives of many agents. It looks at every task within their windows."""
+        return await self.ask(IndicatorsAnswer, "POST", "/internal/indicators", body=body, seconds=_COUNT_SECONDS)
 
     async def ask(
         self,

@@ -21,6 +21,7 @@ from proctor.shell import logs
 from proctor.shell.cache import Cache
 from proctor.shell.client import Client
 from proctor.shell.clock import SystemClock
+from proctor.shell.collector import Collector
 from proctor.shell.errors import ProctorError
 from proctor.shell.gateway import GatewayClient
 from proctor.shell.health import Health
@@ -61,6 +62,8 @@ class _Process:
     intake: Intake
     identity: str
     told_to_stop: asyncio.Event
+    collector: Collector | None = None
+    """Looks at the objectives; without it their status stays as it was."""
     is_filled: bool = False
 
     def listen(self) -> None:
@@ -130,6 +133,7 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         intake=intake,
         identity=identity,
         told_to_stop=asyncio.Event(),
+        collector=Collector(cache, queue, gateway, ports.indicators, clock),
     )
 
 
@@ -189,6 +193,9 @@ async def _lead(process: _Process) -> None:
     await process.elector.acquire()
     process.intake.look_at_everything()
     async with asyncio.TaskGroup() as group:
-        keeping = group.create_task(process.elector.keep())
+        beside = [group.create_task(process.elector.keep())]
+        if process.collector is not None:
+            beside.append(group.create_task(process.collector.run()))
         await process.runner.run()
-        keeping.cancel()
+        for each in beside:
+            each.cancel()

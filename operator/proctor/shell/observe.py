@@ -34,6 +34,7 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         isolation=isolation.measure(probe),
         runtime_classes=frozenset(key.name for key in cache.keys("RuntimeClass")),
         platform=ports.platform,
+        indications=ports.indicators.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
     )
 

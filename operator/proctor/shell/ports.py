@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from proctor.plan.connector import NoProbe, Probe
 from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
+from proctor.shell.indicators import Indicators
 
 
 class Kube(Protocol):
@@ -76,3 +77,4 @@ class Ports:
     tasks: Tasks
     clock: Clock
     platform: Platform
+    indicators: Indicators = field(default_factory=Indicators)

@@ -1,0 +1,112 @@
+"""Asks the gateway for the indicators of all agents that have objectives, and wakes those whose status would change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+import structlog
+
+from proctor.api.agent import Agent
+from proctor.api.meta import Invalid
+from proctor.plan import objectives
+from proctor.plan.indications import IndicatorsAnswer, Subject, measured, question
+from proctor.plan.said import NoAnswer
+from proctor.shell.cache import Cache, Key
+from proctor.shell.indicators import Indicators
+from proctor.shell.ports import Clock
+from proctor.shell.queue import Queue
+
+SECONDS = 15.0
+"""Between two looks: a breach is known soon, and an agent at rest costs one row of one request."""
+
+_AT_ONCE = 500
+"""Agents in one request; a fleet's answer is then some hundred kilobytes, and bounded."""
+
+log = structlog.get_logger()
+
+
+class Counter(Protocol):
+    """The gateway, which alone sees the tasks. It never raises: that it could not be asked is an answer."""
+
+    async def indicators(self, body: dict[str, Any]) -> IndicatorsAnswer | NoAnswer:
+        """What was counted for the objectives of many agents."""
+
+
+class Collector:
+    """One round asks for everything that is wanted; only what makes a difference wakes anybody."""
+
+    def __init__(self, cache: Cache, queue: Queue, counter: Counter, indicators: Indicators, clock: Clock) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._counter = counter
+        self._indicators = indicators
+        self._clock = clock
+        self._subjects: dict[Key, tuple[int | None, Subject | None]] = {}
+
+    async def run(self, every_seconds: float = SECONDS) -> None:
+        """Never returns."""
+        while True:
+            try:
+                await self.round()
+            except Exception:
+                # One bug must not blind all objectives for ever.
+                log.exception("could not look at the objectives")
+            await asyncio.sleep(every_seconds)
+
+    async def round(self) -> None:
+        """Asks once for all, and wakes the agents whose status would say something else."""
+        subjects = self._wanted()
+        self._forget_others(subjects)
+        for part in _parts(tuple(subjects.values())):
+            await self._ask(part)
+        now = self._clock.now()
+        for key, subject in subjects.items():
+            known = self._indicators.of(key.namespace, key.name)
+            said = objectives.report(subject, known, now)
+            if (said.slos, said.gate) != (subject.reported, subject.gate):
+                self._queue.add(key, now)
+
+    async def _ask(self, subjects: Sequence[Subject]) -> None:
+        answer = await self._counter.indicators(question(subjects))
+        if isinstance(answer, NoAnswer):
+            if self._indicators.silent_since is None:
+                self._indicators.silent_since = self._clock.now()
+                log.warning("objectives cannot be measured", cause=answer.reason)
+            return
+        self._indicators.silent_since = None
+        asked = {(each.namespace, each.name): each for each in subjects}
+        for said in answer.agents:
+            place = (said.namespace, said.name)
+            if place in asked:
+                self._indicators.measured[place] = measured(asked[place], said, answer.as_of)
+
+    def _wanted(self) -> dict[Key, Subject]:
+        """Every agent with objectives. A body is read only when it is another than last time."""
+        known, self._subjects = self._subjects, {}
+        for key in self._cache.keys("Agent"):
+            version = self._cache.version(key)
+            old = known.get(key)
+            self._subjects[key] = old if old is not None and old[0] == version else (version, self._read(key))
+        return {key: subject for key, (_, subject) in self._subjects.items() if subject is not None}
+
+    def _read(self, key: Key) -> Subject | None:
+        body = self._cache.get(*key)
+        if body is None or not (body.get("spec", {}).get("slos") or body.get("status", {}).get("slos")):
+            return None
+        try:
+            return Subject.of(Agent.parse(body))
+        except Invalid:
+            return None
+
+    def _forget_others(self, subjects: dict[Key, Subject]) -> None:
+        for place in self._indicators.measured.keys() - {(key.namespace, key.name) for key in subjects}:
+            del self._indicators.measured[place]
+
+
+def _parts(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, ...]]:
+    rest = iter([each for each in subjects if each.objectives])
+    while part := tuple(islice(rest, _AT_ONCE)):
+        yield part
