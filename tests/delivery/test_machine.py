@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.api.rollout import Rollout as Rules
 from proctor.delivery import machine
-from proctor.delivery.machine import (
-    Evidence,
+from proctor.delivery.decision import Decision
+from proctor.delivery.facts import Evidence, Seen, Wanted
+from proctor.delivery.machine import decide
+from proctor.delivery.phases import (
     Failed,
     Initial,
     Progressing,
     Rollout,
-    Seen,
     Settled,
-    Wanted,
     candidate_of,
-    decide,
     live_revisions,
     stable_of,
 )
@@ -28,6 +28,7 @@ from proctor.delivery.machine import (
 T0 = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 NOW = T0 + timedelta(minutes=5)
 DEADLINE = timedelta(minutes=10)
+RULES = Rules(progress_deadline=DEADLINE)
 LATE = T0 + DEADLINE
 
 READY = Seen(wanted=2, ready=2, is_current=True)
@@ -43,9 +44,9 @@ def refused(stable: str | None, revision: str) -> Failed:
 
 def next_of(
     rollout: Rollout | None, wanted: str, seen: dict[str, Seen], *, now: datetime = NOW, replicas: int = 2
-) -> machine.Decision:
+) -> Decision:
     """What is decided of the rollout, when these pods are seen."""
-    return decide(Wanted(wanted, DEADLINE, replicas), rollout, Evidence(seen), now)
+    return decide(Wanted(wanted, RULES, replicas), rollout, Evidence(seen), now)
 
 
 BEFORE_DEADLINE: dict[str, tuple[Rollout | None, str, dict[str, Seen], Rollout]] = {
@@ -195,7 +196,7 @@ ROLLOUTS: st.SearchStrategy[Any] = st.one_of(
 FACTS = st.fixed_dictionaries(
     {
         "rollout": ROLLOUTS,
-        "wanted": st.builds(Wanted, NAMES, st.just(DEADLINE), st.integers(0, 2)),
+        "wanted": st.builds(Wanted, NAMES, st.just(RULES), st.integers(0, 2)),
         "evidence": st.dictionaries(NAMES, SEEN).map(Evidence),
         "now": TIMES,
     }

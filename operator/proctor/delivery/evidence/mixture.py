@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import exp, inf, log
+from math import exp, log
 
 Logs = tuple[float, ...]
 """Logarithms of the capital of several strategies that began with 1 each."""
 
 
 def log_mean(values: Sequence[float]) -> float:
-    """The logarithm of the mean of what has these logarithms. An empty sequence is no evidence: 0."""
+    """The logarithm of the mean of what has these finite logarithms. An empty sequence is no evidence: 0."""
     if not values:
         return 0.0
-    return log_weighted([(1.0, value) for value in values])
+    top = max(values)
+    return top + log(sum([exp(value - top) for value in values]) / len(values))
 
 
 def log_weighted(parts: Iterable[tuple[float, float]]) -> float:
@@ -22,7 +23,5 @@ def log_weighted(parts: Iterable[tuple[float, float]]) -> float:
     if not pairs:
         raise ValueError("nothing has any weight")
     top = max(value for _, value in pairs)
-    if top == -inf:
-        return -inf
     total = sum(weight for weight, _ in pairs)
     return top + log(sum(weight * exp(value - top) for weight, value in pairs) / total)
