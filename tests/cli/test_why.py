@@ -126,7 +126,7 @@ def test_a_starting_revision_has_a_time_left() -> None:
     ("spec", "sandbox", "title"),
     [
         ({"access": {"callers": []}}, VERIFIED, "nobody may ask it"),
-        ({"slos": [{"name": "a", "indicator": {"type": "TaskSuccess"}, "target": "99"}]}, VERIFIED,
+        ({"fallbacks": [{"after": ["Any"], "agent": "simple"}]}, VERIFIED,
          "fields without effect"),
         ({}, {**VERIFIED, "networkIsolation": "NotEnforced", "message": "m"}, "network not isolated"),
         ({}, {**VERIFIED, "networkIsolation": "Unknown"}, "isolation not measured"),

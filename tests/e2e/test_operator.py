@@ -330,10 +330,8 @@ def test_kinds_that_nothing_acts_on_say_so(ns: Namespace, kind: str) -> None:
 
 
 def test_fields_that_nothing_acts_on_are_named(ns: Namespace) -> None:
-    """An Agent with SLOs and rollout steps is served, and its status names the fields that are only kept."""
-    slos = [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]
-    agent = _ready(ns, slos=slos, rollout={"steps": [{"weight": 10}]})
+    """An Agent with fallbacks is served, and its status names the fields that are only kept."""
+    agent = _ready(ns, fallbacks=[{"after": ["Any"], "agent": "simple"}])
     found = condition(agent, "ActedOn")
     assert found["status"] == "False"
-    assert "spec.slos" in found["message"]
-    assert "spec.rollout.steps" in found["message"]
+    assert "spec.fallbacks" in found["message"]
