@@ -17,7 +17,6 @@ from proctor_gateway.catalog import Offered
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Denied
 from proctor_gateway.judgement import Allow, Ask, Refuse, ToolCall, Verdict
-from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
 
 
@@ -61,20 +60,9 @@ def decide_model(context: Context, caller: Caller, bundle: Bundle, model: object
     try:
         mediation.check_agent(context.known.agent(claims.namespace, claims.agent))
         connector = mediation.check_model(bundle, connector, model)
-        _check_price(bundle, connector)
     except Denied as exc:
         return Admission(Refuse(Fault(exc.reason, exc.message)), connector, Effect.READ)
     return Admission(Allow(), connector, Effect.READ)
-
-
-def _check_price(bundle: Bundle, connector: Connector) -> None:
-    # A limit that cannot be measured would not be kept: better no call than one that nobody can count.
-    limits, name = bundle.behaviour.limits, bundle.behaviour.model.name
-    if limits.max_cost is not None and connector.spec.price(name) is None:
-        raise Denied(
-            Reason.PRICE_UNKNOWN,
-            f"maxCost {limits.max_cost} cannot be kept: connector {connector.metadata.name} has no price for {name}",
-        )
 
 
 def granted(context: Context, bundle: Bundle, caller: Caller, name: str) -> tuple[Connector, ToolGrant]:

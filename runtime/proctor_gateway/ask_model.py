@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import disclosure, outcomes
+from proctor_gateway import billing, disclosure, outcomes, worst_case
 from proctor_gateway.admission import decide_model
+from proctor_gateway.budgets import Reserved
 from proctor_gateway.calling import Caller, seconds_left, with_credential
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.cluster.port import SecretUnusable
@@ -24,6 +25,7 @@ from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
 from proctor_gateway.upstream import model
 from proctor_gateway.upstream.http import Patience, Response, UpstreamFailed
+from proctor_gateway.worst_case import Ask
 
 _UNAUTHORIZED = 401
 _OK = 200
@@ -60,12 +62,28 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     admission = decide_model(context, caller, bundle, body.get("model"))
     name = str(body.get("model")) if isinstance(admission.verdict, Refuse) else declared.name
     intent = Intent(claims.task, claims.attempt, Kind.MODEL, declared.connector, name, Effect.READ, _kept(body))
-    entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict)
     connector = admission.connector
+    whole = model.prepared(body, declared)
+    raw = _written(whole)
+    bill = billing.of_model(context, caller, bundle, connector, (whole, len(raw)))
+    entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict, bill)
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {declared.connector} does not exist")
-    whole = json.dumps(model.prepared(body, declared), ensure_ascii=False, separators=(",", ":")).encode()
-    return Asked(entry, connector, whole, bool(body.get("stream")), model.wants_usage(body))
+    if needs_bound(bill.ask, entry.reserved):
+        raw = _written(worst_case.bounded(whole, entry.reserved.output_tokens))
+    return Asked(entry, connector, raw, bool(body.get("stream")), model.wants_usage(body))
+
+
+def needs_bound(ask: Ask, reserved: Reserved) -> bool:
+    """Whether the model must be told how long its answer may be: what was reserved rests on no bound of its own."""
+    if not reserved.is_bound or ask.least_output is None:
+        return False
+    ceiling = ask.price.max_output_tokens if ask.price is not None else None
+    return ceiling is None or reserved.output_tokens < ceiling
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _kept(body: Mapping[str, Any]) -> dict[str, Any]:

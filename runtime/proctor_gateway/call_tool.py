@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from proctor.api import digest
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import disclosure, mediation, outcomes, rehearsal
+from proctor_gateway import billing, disclosure, mediation, outcomes, rehearsal
 from proctor_gateway.admission import decide_tool, granted
 from proctor_gateway.bundle import Bundle
 from proctor_gateway.calling import Caller, seconds_left, with_credential
@@ -58,7 +58,8 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
     bundle = await _bundle(context, caller)
     admission = await decide_tool(context, caller, bundle, ToolCall(name, tool, arguments))
     intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, admission.effect, dict(arguments))
-    entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict)
+    bill = billing.of_tool(context, caller, bundle, admission.connector, tool)
+    entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict, bill)
     connector = admission.connector
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {name} does not exist")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proctor_gateway.allowances import Allowances
 from proctor_gateway.catalog import Catalog
 from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.known import Known
@@ -29,6 +30,8 @@ class Context:
     settings: Settings
     clock: Clock
     known: Known
+    policies: Policies
+    allowances: Allowances
     database: Database
     identities: Identities
     credentials: Credentials

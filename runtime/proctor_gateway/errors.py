@@ -11,6 +11,7 @@ GatewayError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from proctor_gateway.reasons import Reason
@@ -41,12 +42,16 @@ class Problem(GatewayError):  # noqa: N818 - RFC 9457 calls it a problem
 
 
 class Denied(GatewayError):  # noqa: N818 - what happened to the call
-    """A call that may not be made. The text says which rule, and what would be allowed."""
+    """A call that may not be made. The text says which rule, and what would be allowed.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    `retry_after` is there only if the same call may be made by then.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
 
 
 class Away(GatewayError):  # noqa: N818 - a state of the other side

@@ -9,6 +9,8 @@ from typing import assert_never
 import structlog
 
 from proctor.api.agent import Limits
+from proctor_gateway import budgets
+from proctor_gateway.budgets import NOTHING_RESERVED, Bill, Reserved
 from proctor_gateway.calls import Intent, Outcome
 from proctor_gateway.clock import Clock
 from proctor_gateway.errors import Denied, Problem, StoreAway
@@ -35,6 +37,7 @@ class Entry:
     occurrence: int
     deadline: datetime
     started_at: datetime
+    reserved: Reserved = NOTHING_RESERVED
 
     @property
     def id(self) -> str:
@@ -55,12 +58,14 @@ class Ledger:
         if not await self._database.read(lambda c: tasks.runs(c, claims.task, claims.attempt)):
             raise _revoked()
 
-    async def begin(self, claims: Claims, intent: Intent, limits: Limits, verdict: Verdict) -> Entry:
+    async def begin(self, claims: Claims, intent: Intent, limits: Limits, verdict: Verdict, bill: Bill) -> Entry:
         """The call is on the disk when this returns. Raises Denied, or Problem if the attempt is not running."""
         now = self._clock.now()
         denial = _denial(verdict)
         try:
-            begun = await self._database.write(lambda c: store.begin(c, intent, limits, denial, now))
+            begun = await self._database.write(
+                lambda c: store.begin(c, intent, limits, denial, now, bill), bill.locks(intent.task, now)
+            )
         except store.Revoked as exc:
             raise _revoked() from exc
         except StoreAway as exc:
@@ -70,15 +75,20 @@ class Ledger:
             log.info(
                 "call denied", task=intent.task, connector=intent.connector, name=intent.name, reason=begun.fault.reason
             )
-            raise Denied(begun.fault.reason, begun.fault.message)
-        return Entry(intent, claims, begun.sequence, begun.occurrence, begun.deadline, now)
+            wait = begun.exceeded.retry_after if begun.exceeded else None
+            raise Denied(begun.fault.reason, begun.fault.message, retry_after=wait)
+        return Entry(intent, claims, begun.sequence, begun.occurrence, begun.deadline, now, begun.reserved)
 
     async def settle(self, entry: Entry, outcome: Outcome) -> None:
         """Write down what became of it. If that cannot be done, the call stays Started, and so becomes Unknown."""
         now = self._clock.now()
+        outcome = budgets.charged(entry.reserved, outcome)
         self._metrics.settled(entry.claims, entry.intent, outcome, (now - entry.started_at).total_seconds())
         try:
-            await self._database.write(lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now))
+            await self._database.write(
+                lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now, entry.reserved),
+                (entry.intent.task, *entry.reserved.accounts),
+            )
         except StoreAway:
             log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
 

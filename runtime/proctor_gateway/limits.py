@@ -16,22 +16,11 @@ _MILLION = Decimal(1_000_000)
 
 
 def exceeded(kind: Kind, usage: Usage, limits: Limits, deadline: datetime, now: datetime) -> Fault | None:
-    """The limit that this call would break, or None. Checked before each call, so one call may overshoot tokens."""
+    """The limit that this call would break, or None. What it costs is the matter of `budgets.py`."""
     if now >= deadline:
         return Fault(Reason.TIMEOUT, f"the task's time ({limits.timeout.total_seconds():g} s) is used up")
     if kind is Kind.MODEL and usage.steps >= limits.max_steps:
         return Fault(Reason.LIMIT_EXCEEDED, f"{usage.steps} of {limits.max_steps} steps (model calls) are used up")
-    if limits.max_tokens is not None and usage.tokens >= limits.max_tokens:
-        return Fault(Reason.LIMIT_EXCEEDED, f"{usage.tokens} of {limits.max_tokens} tokens are used up")
-    return None if limits.max_cost is None else _overspent(usage.cost, limits.max_cost)
-
-
-def _overspent(cost: Decimal | None, most: Decimal) -> Fault | None:
-    # A limit that cannot be measured is not a limit that is kept.
-    if cost is None:
-        return Fault(Reason.PRICE_UNKNOWN, f"maxCost {most} cannot be kept: an earlier call's cost is unknown")
-    if cost >= most:
-        return Fault(Reason.BUDGET_EXHAUSTED, f"{cost:f} of maxCost {most} is used up")
     return None
 
 

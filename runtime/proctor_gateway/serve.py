@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 
 from proctor.api.connector import Connector
+from proctor_gateway.allowances import Allowances
 from proctor_gateway.calling import with_credential
 from proctor_gateway.catalog import Catalog
 from proctor_gateway.clock import Clock
@@ -128,6 +129,7 @@ def _entered(connection: sa.Connection, world: World) -> Tokens:
 async def _context(world: World, database: Database, tokens: Tokens, stack: contextlib.AsyncExitStack) -> Context:
     settings, clock = world.settings, world.clock
     metrics, credentials = Metrics(), Credentials(world.cluster, settings.secret_ttl)
+    known = Known()
     pods, models = Http(reuse=False), Http(reuse=True)
     mcp = Mcp(settings.connect_timeout, settings.max_answer)
     for each in (pods, models, mcp):
@@ -135,7 +137,9 @@ async def _context(world: World, database: Database, tokens: Tokens, stack: cont
     return Context(
         settings=settings,
         clock=clock,
-        known=Known(),
+        known=known,
+        policies=Policies(known),
+        allowances=Allowances(known),
         database=database,
         identities=Identities(world.cluster, database, clock, settings),
         credentials=credentials,

@@ -60,7 +60,16 @@ class Settings(BaseSettings):
 
     queue: Count = Field(100, description="Open tasks of one agent beyond what its ready pods work on; 429 above.")
     queue_timeout: Seconds = Field(300, description="How long a task waits for a pod before it fails.")
+    trial_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="The share of a pod's places that tasks which are not live may take at most."
+    )
     max_losses: Count = Field(3, description="A task that lost its pod or its gateway so often is not begun again.")
+    usual_output_tokens: Count = Field(
+        4096, description="The longest answer of a model under a budget, where neither request nor Connector says one."
+    )
+    least_output_tokens: Count = Field(
+        256, description="Where the gateway bounds an answer itself: with less left than this no call is made."
+    )
     connect_timeout: Seconds = Field(5, description="How long a connection to a pod or an upstream may take.")
     turn_timeout: Seconds = Field(5, description="How long a call waits for a connector's rate or concurrency limit.")
     settle_timeout: Seconds = Field(30, description="How long the end of a task waits for effects that are under way.")

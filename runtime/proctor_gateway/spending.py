@@ -128,7 +128,7 @@ def judge(ask: Ask, purses: Sequence[Purse], now: datetime) -> Granted | Exceede
     broken: list[Purse] = []
     for purse in firm:
         most = affordable(ask, purse)
-        if most < (ask.output_tokens if ask.least_output is None else ask.least_output):
+        if most < ask.least:
             broken.append(purse)
         output = min(output, most)
     if broken:
@@ -192,7 +192,7 @@ def _exceeded(ask: Ask, purse: Purse, now: datetime) -> Exceeded:
 
 def _told(ask: Ask, purse: Purse) -> str:
     allowance, balance = purse.allowance, purse.balance
-    least = ask.output_tokens if ask.least_output is None else ask.least_output
+    least = ask.least
     parts = []
     if allowance.cost is not None:
         need = ask.cost(least) or Decimal(0)
@@ -214,7 +214,7 @@ def _wait(ask: Ask, purse: Purse, now: datetime) -> timedelta:
     balance = purse.balance
     settled = Balance(balance.spent_cost, Decimal(0), balance.spent_tokens, 0, balance.tasks)
     alone = Purse(purse.allowance, settled)
-    least = ask.output_tokens if ask.least_output is None else ask.least_output
+    least = ask.least
     if affordable(ask, alone) >= least and not _is_out_of_tasks(purse) and _has_room(purse):
         return _SOON
     return max(_SOON, (purse.resets_at or now) - now)

@@ -37,6 +37,11 @@ class Ask:
     is_priced: bool = True
     fee: Decimal = Decimal(0)
 
+    @property
+    def least(self) -> int:
+        """The output that it cannot do without."""
+        return self.output_tokens if self.least_output is None else self.least_output
+
     def tokens(self, output: int) -> int:
         """All tokens, if each choice has so many."""
         return self.input_tokens + output * self.choices

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -58,6 +60,8 @@ def problem_of(exc: Exception) -> Problem:
     match exc:
         case Problem():
             return exc
+        case Denied(retry_after=timedelta() as wait):
+            return Problem(429, exc.reason, exc.message, retry_after=max(1, math.ceil(wait.total_seconds())))
         case Denied():
             return Problem(403, exc.reason, exc.message)
         case Away():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ _GROUP = 64
 class _Pending:
     operation: Operation[Any]
     done: asyncio.Future[Any]
+    locks: Collection[str]
 
 
 class Database:
@@ -58,9 +59,12 @@ class Database:
             while not self._queue.empty():
                 self._queue.get_nowait().done.cancel()
 
-    async def write(self, operation: Operation[T]) -> T:
-        """Run the operation in a transaction; durable when this returns. An exception takes back this one alone."""
-        pending = _Pending(operation, asyncio.get_running_loop().create_future())
+    async def write(self, operation: Operation[T], locks: Collection[str] = ()) -> T:
+        """Run the operation in a transaction; durable when this returns. An exception takes back this one alone.
+
+        The transaction holds the locks of these names, whichever gateway it is of.
+        """
+        pending = _Pending(operation, asyncio.get_running_loop().create_future(), locks)
         await self._queue.put(pending)
         # Shielded: a caller that goes away must not take back what others share a transaction with.
         result: T = await asyncio.shield(pending.done)
@@ -88,7 +92,8 @@ class Database:
     async def _commit(self, group: list[_Pending]) -> None:
         try:
             with _translated():
-                results = await self._engine.transact([pending.operation for pending in group])
+                locks = {name for pending in group for name in pending.locks}
+                results = await self._engine.transact([pending.operation for pending in group], locks)
         except Exception as exc:  # noqa: BLE001 - whatever it was, it is handed to those who wait
             # Nothing of the group is committed, or nobody can say so: each of them hears that it failed.
             results = [Result(error=exc)] * len(group)

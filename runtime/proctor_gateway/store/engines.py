@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -46,8 +48,8 @@ class Engine(Protocol):
     def running(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Operations may be run inside."""
 
-    async def transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
-        """Run the operations in one transaction, each in a savepoint if they are several."""
+    async def transact(self, operations: Sequence[Operation[Any]], locks: Collection[str] = ()) -> list[Result]:
+        """Run the operations in one transaction that holds the locks, each in a savepoint if they are several."""
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
@@ -87,7 +89,11 @@ class Sqlite:
             self._writer.dispose()
             self._reader.dispose()
 
-    async def transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
+    async def transact(
+        self,
+        operations: Sequence[Operation[Any]],
+        locks: Collection[str] = (),  # noqa: ARG002 - one thread writes: it holds every lock
+    ) -> list[Result]:
         """Run the operations in one transaction."""
         return await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, operations)
 
@@ -124,15 +130,30 @@ class Postgresql:
         finally:
             await self._engine.dispose()
 
-    async def transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
-        """Run the operations in one transaction."""
+    async def transact(self, operations: Sequence[Operation[Any]], locks: Collection[str] = ()) -> list[Result]:
+        """Run the operations in one transaction.
+
+        All locks are taken before anything else, in one order: transactions of two gateways that want the same ones
+        then wait for each other in a row, never in a ring.
+        """
         async with self._engine.begin() as connection:
+            if locks:
+                await connection.execute(_LOCK, {"keys": sorted({_lock_key(each) for each in locks})})
             return await connection.run_sync(apply, operations)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
         async with self._engine.connect() as connection:
             return await connection.run_sync(operation)
+
+
+_LOCK: Final = sa.text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(:keys) AS key").bindparams(
+    sa.bindparam("keys", type_=postgresql.ARRAY(sa.BigInteger))
+)
+
+
+def _lock_key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 def apply(connection: sa.Connection, operations: Sequence[Operation[Any]]) -> list[Result]:

@@ -144,14 +144,45 @@ accounts = sa.Table(
     sa.Column("spent_tokens", sa.BigInteger, nullable=False),
     sa.Column("held_tokens", sa.BigInteger, nullable=False),
     sa.Column("tasks", sa.BigInteger, nullable=False),
+    sa.Column("refused_at", UtcTime),
+    sa.Column("refused_cost", Money),
+    sa.Column("refused_tokens", sa.BigInteger),
     sa.Index(None, "scope", "per", "starts_at", "namespace", "subject"),
     sa.Index(None, "ends_at"),
 )
 """What is spent and reserved by an agent, a team or a namespace in one hour, day or month. Budgets read nothing else.
 
 Changed only under the lock of its key, which the write that changes it names: money is text and so is read, added to
-and written. An agent's day is always counted, also where no budget asks for it.
+and written. An agent's day is always counted, also where no budget asks for it. `refused_*` is the last call that did
+not fit, and what it would have needed.
 """
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("task", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["task", "sequence"], ["calls.task", "calls.sequence"], ondelete="CASCADE"),
+)
+"""What was answered, whole: what an attempt that is begun again is told instead of asking again."""
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("task", sa.String(64), sa.ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("namespace", sa.String(63), nullable=False),
+    sa.Column("name", sa.String(253), nullable=False),
+    sa.Column("spec", _json(), nullable=False),
+    sa.Column("asked", sa.Boolean, nullable=False),
+    sa.Column("decision", sa.String(63)),
+    sa.Column("decided_by", _json()),
+    sa.Column("comment", sa.Text),
+    sa.Column("answer", _json()),
+    sa.UniqueConstraint("namespace", "name"),
+)
+"""Questions to people: `asked` once the Approval is in the cluster, `decision` once enough people agree."""
 
 outcomes = sa.Table(
     "outcomes",

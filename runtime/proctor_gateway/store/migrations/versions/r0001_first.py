@@ -85,6 +85,9 @@ def upgrade() -> None:
         sa.Column("spent_tokens", sa.BigInteger(), nullable=False),
         sa.Column("held_tokens", sa.BigInteger(), nullable=False),
         sa.Column("tasks", sa.BigInteger(), nullable=False),
+        sa.Column("refused_at", _TIME, nullable=True),
+        sa.Column("refused_cost", sa.String(64), nullable=True),
+        sa.Column("refused_tokens", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_accounts")),
     )
     op.create_index(op.f("ix_accounts_ends_at"), "accounts", ["ends_at"], unique=False)
