@@ -6,11 +6,13 @@ refused, and an expression that errs refuses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from proctor.api.agent import ToolGrant
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import mediation
+from proctor_gateway import mediation, policing
 from proctor_gateway.bundle import Bundle
 from proctor_gateway.calling import Caller
 from proctor_gateway.catalog import Offered
@@ -50,19 +52,33 @@ async def _judged(
     pinned = bundle.pinned(connector, call.tool)
     mediation.check_definition(grant, pinned, offered.digest if offered else None, call.tool)
     question = mediation.check_rules(grant, call.tool, call.arguments)
-    return Allow() if question is None else Ask(question)
+    own = Allow(frozenset(connector.spec.tool(call.tool).data)) if question is None else Ask(question)
+    said = await policing.of_tool(context, caller, connector, call.tool, pinned.effect, call.arguments)
+    return _stricter(own, said)
 
 
-def decide_model(context: Context, caller: Caller, bundle: Bundle, model: object) -> Admission:
-    """Whether the model may be asked."""
+def _stricter(own: Verdict, said: Verdict) -> Verdict:
+    """What the agent's own rules and the policies say together. Whom a policy wants asked is asked."""
+    match own, said:
+        case (_, Refuse()) | (Allow(), Ask()):
+            return said
+        case Ask(question=first), Ask(question=second, asking=asking):
+            return Ask(f"{first}; {second}", asking)
+        case _:
+            return own
+
+
+async def decide_model(context: Context, caller: Caller, bundle: Bundle, body: Mapping[str, Any]) -> Admission:
+    """Whether the model may be asked this."""
     claims, declared = caller.claims, bundle.behaviour.model
     connector = context.known.connector(claims.namespace, declared.connector)
     try:
         mediation.check_agent(context.known.agent(claims.namespace, claims.agent))
-        connector = mediation.check_model(bundle, connector, model)
+        connector = mediation.check_model(bundle, connector, body.get("model"))
+        said = await policing.of_model(context, caller, connector, declared.name, body)
     except Denied as exc:
         return Admission(Refuse(Fault(exc.reason, exc.message)), connector, Effect.READ)
-    return Admission(Allow(), connector, Effect.READ)
+    return Admission(said, connector, Effect.READ)
 
 
 def granted(context: Context, bundle: Bundle, caller: Caller, name: str) -> tuple[Connector, ToolGrant]:

@@ -42,6 +42,8 @@ class Asked:
     body: bytes
     stream: bool
     show_usage: bool
+    most_output: int | None = None
+    """So many tokens were paid for; a stream that has more is cut. None: no limit holds."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     claims = caller.claims
     bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
     declared = bundle.behaviour.model
-    admission = decide_model(context, caller, bundle, body.get("model"))
+    admission = await decide_model(context, caller, bundle, body)
     name = str(body.get("model")) if isinstance(admission.verdict, Refuse) else declared.name
     intent = Intent(claims.task, claims.attempt, Kind.MODEL, declared.connector, name, Effect.READ, _kept(body))
     connector = admission.connector
@@ -69,9 +71,11 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict, bill)
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {declared.connector} does not exist")
-    if needs_bound(bill.ask, entry.reserved):
-        raw = _written(worst_case.bounded(whole, entry.reserved.output_tokens))
-    return Asked(entry, connector, raw, bool(body.get("stream")), model.wants_usage(body))
+    reserved = entry.reserved
+    if needs_bound(bill.ask, reserved):
+        raw = _written(worst_case.bounded(whole, reserved.output_tokens))
+    most = reserved.output_tokens * bill.ask.choices if reserved.is_bound else None
+    return Asked(entry, connector, raw, bool(body.get("stream")), model.wants_usage(body), most)
 
 
 def needs_bound(ask: Ask, reserved: Reserved) -> bool:

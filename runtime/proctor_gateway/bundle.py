@@ -39,6 +39,7 @@ class Behaviour(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
+    instructions: str = ""
     model: Model
     tools: tuple[ToolGrant, ...] = ()
     output: Output | None = None

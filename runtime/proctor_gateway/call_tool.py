@@ -83,7 +83,7 @@ async def _carry_out(context: Context, caller: Caller, connector: Connector, ent
         fault = Fault(Reason.INTERRUPTED, "stopped before it was sent")
         outcome, result = outcomes.of_failure(entry.intent.effect, fault, touched=False), None
     await context.ledger.settle(entry, outcome)
-    shown = None if result is None else disclosure.of_tool(context, caller, entry.intent, result)
+    shown = None if result is None else await disclosure.of_tool(context, caller, entry.intent, result)
     return Answer(entry.id, outcome, shown)
 
 

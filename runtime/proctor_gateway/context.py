@@ -12,6 +12,7 @@ from proctor_gateway.credentials import Credentials
 from proctor_gateway.endings import Endings
 from proctor_gateway.flights import Flights
 from proctor_gateway.gates import Gates
+from proctor_gateway.governed import Policies
 from proctor_gateway.identity import Identities
 from proctor_gateway.keyring import Keyring
 from proctor_gateway.ledger import Ledger

@@ -5,16 +5,33 @@ The journal keeps the answer as it came; a replayed answer passes here again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from proctor.policy.facts import Answered
 from proctor_gateway.calling import Caller
 from proctor_gateway.calls import Intent
 from proctor_gateway.context import Context
+from proctor_gateway.errors import Problem, StoreAway
+from proctor_gateway.reasons import Reason
+from proctor_gateway.store import readings
 
 
-def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG001 - the seam
-    """A tool's result as the agent is shown it."""
+async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool's result as the agent is shown it. What it has read is on the disk before it has read it."""
+    claims = caller.claims
+    connector = context.known.connector(claims.namespace, intent.connector)
+    agent = context.known.agent(claims.namespace, claims.agent)
+    if connector is None or agent is None or not context.policies.of(agent, context.clock.now()).effective:
+        return result
+    declared = connector.spec.tool(intent.name)
+    text = json.dumps(result, ensure_ascii=False) if declared.trusted else ""
+    answer = Answered(intent.connector, intent.name, trusted=declared.trusted, data=declared.data, text=text)
+    try:
+        await context.database.write(lambda c: readings.add(c, claims.task, claims.attempt, answer))
+    except StoreAway as exc:
+        raise Problem(503, Reason.STORE_UNAVAILABLE, "what was read cannot be written down, so it is not read") from exc
     return result
 
 

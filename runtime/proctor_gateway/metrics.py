@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from proctor.policy.finding import Finding
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Ended, Fault, Task
@@ -54,6 +55,18 @@ class Metrics:
             (*_AGENT, "connector", "kind", "state", "reason"),
             registry=self.registry,
         )
+        self.policy_findings = Counter(
+            "proctor_policy_findings",
+            "What policies found in calls. Under Enforce the call was not made, or people were asked before.",
+            (*_AGENT, "policy", "rule", "mode"),
+            registry=self.registry,
+        )
+        self.calls_replayed = Counter(
+            "proctor_calls_replayed",
+            "Calls of attempts that were begun again, answered from the journal.",
+            (*_AGENT, "kind"),
+            registry=self.registry,
+        )
         self.operation_seconds = Histogram(
             "gen_ai_client_operation_duration_seconds",
             "Duration of calls to models.",
@@ -90,6 +103,11 @@ class Metrics:
         self.tasks_ended.labels(request.namespace, request.agent, state.revision, state.phase, reason).inc()
         seconds = (state.finished_at - request.created_at).total_seconds()
         self.task_seconds.labels(request.namespace, request.agent, state.phase).observe(seconds)
+
+    def policy(self, claims: Claims, finding: Finding) -> None:
+        """A policy found something in a call. Excepted is its own mode: somebody allowed it for a time."""
+        mode = finding.mode if finding.is_violation else "Excepted"
+        self.policy_findings.labels(claims.namespace, claims.agent, finding.policy, finding.rule, mode).inc()
 
     def denied(self, claims: Claims, intent: Intent, fault: Fault) -> None:
         """A call was denied. Its connector is not a label: a denied one may not even exist."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from proctor_gateway.endings import Endings
 from proctor_gateway.errors import StoreAway
 from proctor_gateway.flights import Flights
 from proctor_gateway.gates import Gates
+from proctor_gateway.governed import Policies
 from proctor_gateway.identity import Identities
 from proctor_gateway.intake import Intake
 from proctor_gateway.keyring import Keyring
@@ -91,7 +92,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         upkeep = Upkeep(settings, world.clock, database, runner, context.metrics, world.instance)
         snapshot = Snapshot(database, context.known)
         watchers = [
-            Watcher(world.cluster, context.known, kind, settings.watch_timeout, _gauge(context.metrics))
+            Watcher(world.cluster, context.known, kind, settings.watch_timeout, _gauge(context))
             for kind in Kind
         ]
         ports = await stack.enter_async_context(listening(_listeners(settings, context, intake, readiness)))
@@ -233,5 +234,9 @@ async def _beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _gauge(metrics: Metrics) -> Any:
-    return lambda kind, up: metrics.cluster_up.labels(kind).set(up)
+def _gauge(context: Context) -> Callable[[Kind, int], None]:
+    def told(kind: Kind, up: int) -> None:
+        context.metrics.cluster_up.labels(kind).set(up)
+        context.policies.heard(kind, up)
+
+    return told

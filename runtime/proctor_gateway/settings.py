@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     )
 
     secret_ttl: Seconds = Field(60, description="How long a Secret is used before it is read again.")
+    policy_ttl: Seconds = Field(
+        900,
+        description="While nothing was heard of the policies for so long, agents under a policy may write no more, and "
+        "read only where `staleReads` says so.",
+    )
     watch_timeout: Seconds = Field(60, description="A watch is renewed after this time; a dead one is noticed by then.")
     sync_patience: Seconds = Field(10, description="How long the API server is waited for before the snapshot is used.")
 

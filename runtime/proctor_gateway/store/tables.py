@@ -191,6 +191,8 @@ outcomes = sa.Table(
     sa.Column("namespace", sa.String(63), nullable=False),
     sa.Column("agent", sa.String(253), nullable=False),
     sa.Column("revision", sa.String(63), nullable=False),
+    sa.Column("arm", sa.String(16)),
+    sa.Column("deadline", UtcTime),
     sa.Column("phase", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(64)),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -205,6 +207,38 @@ outcomes = sa.Table(
     sa.Index(None, "finished_at"),
 )
 """One row for each ended task, without what was said in it; it outlives the task. `seconds` runs from acceptance."""
+
+readings = sa.Table(
+    "readings",
+    metadata,
+    sa.Column("task", sa.String(64), sa.ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("connector", sa.String(63), nullable=False),
+    sa.Column("tool", sa.String(256), nullable=False),
+    sa.Column("trusted", sa.Boolean, nullable=False),
+    sa.Column("data", _json(), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+"""What the attempts of agents under a policy have read: whether it was trusted, of which data classes, and, of trusted
+tools alone, the words, for a value that comes from them may be used where others may not.
+"""
+
+policy_findings = sa.Table(
+    "policy_findings",
+    metadata,
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("agent", sa.String(253), primary_key=True),
+    sa.Column("policy", sa.String(384), primary_key=True),
+    sa.Column("rule", sa.String(128), primary_key=True),
+    sa.Column("mode", sa.String(16), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("last_at", UtcTime, nullable=False),
+)
+"""How often policies found something in calls, whether it stopped them (Enforce) or not, for each UTC day."""
 
 signing_keys = sa.Table(
     "signing_keys",

@@ -180,6 +180,35 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_calls_task"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_calls")),
     )
+    op.create_table(
+        "readings",
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("connector", sa.String(length=63), nullable=False),
+        sa.Column("tool", sa.String(length=256), nullable=False),
+        sa.Column("trusted", sa.Boolean(), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_readings_task"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("task", "attempt", "digest", name=op.f("pk_readings")),
+    )
+    op.create_table(
+        "policy_findings",
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("policy", sa.String(length=384), nullable=False),
+        sa.Column("rule", sa.String(length=128), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("severity", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("last_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint(
+            "namespace", "agent", "policy", "rule", "mode", "day", name=op.f("pk_policy_findings")
+        ),
+    )
 
 
 def downgrade() -> None:

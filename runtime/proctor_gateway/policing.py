@@ -1,0 +1,130 @@
+"""Stage "admit" of the call path, the policies' part: what they say to a call, given what the task has read so far.
+
+An agent under no policy pays nothing for this. What only watches or warns is counted and lets the call pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from proctor.api.approval import Asking
+from proctor.api.connector import Connector, Effect
+from proctor.policy import runtime
+from proctor.policy.facts import ModelCall, TaskFacts, ToolCall
+from proctor.policy.finding import Finding
+from proctor.policy.runtime import decide
+from proctor_gateway.calling import Caller
+from proctor_gateway.context import Context
+from proctor_gateway.errors import StoreAway
+from proctor_gateway.governed import Governed
+from proctor_gateway.judgement import Allow, Ask, Refuse, Verdict
+from proctor_gateway.reasons import Reason
+from proctor_gateway.store import readings
+from proctor_gateway.tasks import Fault
+
+log = structlog.get_logger(__name__)
+
+
+async def of_tool(
+    context: Context, caller: Caller, connector: Connector, tool: str, effect: Effect, arguments: Mapping[str, Any]
+) -> Verdict:
+    """What the policies say to this call of a tool."""
+    declared = connector.spec.tool(tool)
+    call = ToolCall(connector.metadata.name, tool, effect, declared.data, arguments)
+    return await _judged(context, caller, call, effect)
+
+
+async def of_model(
+    context: Context, caller: Caller, connector: Connector, model: str, body: Mapping[str, Any]
+) -> Verdict:
+    """What the policies say to this question to a model."""
+    metadata = connector.metadata
+    call = ModelCall(metadata.name, metadata.labels, model, tuple(texts_of(body)))
+    return await _judged(context, caller, call, Effect.READ)
+
+
+async def _judged(context: Context, caller: Caller, call: ModelCall | ToolCall, effect: Effect) -> Verdict:
+    claims = caller.claims
+    agent = context.known.agent(claims.namespace, claims.agent)
+    if agent is None:
+        return Refuse(Fault(Reason.POLICY_DENIED, "the agent does not exist any more"))
+    governed = context.policies.of(agent, context.clock.now())
+    doubt = _doubt(context, governed, effect)
+    if doubt is not None:
+        return Refuse(Fault(Reason.POLICY_DENIED, doubt))
+    if not governed.effective:
+        return Allow()
+    decision = decide(call, await _facts(context, caller, call), governed.effective, governed.body)
+    match decision:
+        case runtime.Allow(noted=noted):
+            await _note(context, caller, noted)
+            return Allow()
+        case runtime.Refuse(findings=findings, noted=noted):
+            await _note(context, caller, (*findings, *noted))
+            return Refuse(Fault(Reason.POLICY_DENIED, decision.message))
+        case runtime.Ask(findings=findings, asking=asking, noted=noted):
+            await _note(context, caller, (*findings, *noted))
+            return Ask(decision.message, _strictest(asking))
+
+
+def _doubt(context: Context, governed: Governed, effect: Effect) -> str | None:
+    """Why nobody can say whether the call may be made: policies that cannot be read, or that may be out of date."""
+    if governed.unreadable and effect is not Effect.READ:
+        return f"this version cannot read {', '.join(governed.unreadable)}: upgrade the gateway, or mend the policy"
+    age = context.policies.age
+    if not governed.effective or age <= context.settings.policy_ttl:
+        return None
+    if effect is Effect.READ and governed.effective.reads_when_stale:
+        return None
+    since = "since the start" if age == float("inf") else f"for {age:.0f} s"
+    return f"nothing was heard of the policies {since}, so nobody knows whether they still allow this"
+
+
+async def _facts(context: Context, caller: Caller, call: ModelCall | ToolCall) -> TaskFacts:
+    claims = caller.claims
+    bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
+    asked = readings.Asked(call.connector, call.tool, call.arguments) if isinstance(call, ToolCall) else None
+    read = await context.database.read(lambda c: readings.facts(c, claims.task, claims.attempt, asked))
+    facts = TaskFacts(user=read.user, operator=bundle.behaviour.instructions, repeated=read.repeated, body=read.body)
+    for answer in read.answers:
+        facts = facts.having_read(answer)
+    return facts
+
+
+async def _note(context: Context, caller: Caller, findings: Iterable[Finding]) -> None:
+    """Count what policies found, whether it stopped the call or not. That the count is away stops nothing."""
+    found = tuple(findings)
+    if not found:
+        return
+    claims, now = caller.claims, context.clock.now()
+    for each in found:
+        context.metrics.policy(claims, each)
+        log.info("policy finding", task=claims.task, policy=each.policy, rule=each.rule, mode=each.mode)
+    try:
+        await context.database.write(lambda c: readings.note(c, claims.namespace, claims.agent, found, now))
+    except StoreAway:
+        log.warning("findings are not counted", task=claims.task, count=len(found))
+
+
+def _strictest(asking: tuple[Asking, ...]) -> Asking | None:
+    """One question for several: the one that most must agree to; of equals the first in order."""
+    return max(asking, key=lambda each: (each.quorum, each.four_eyes, -each.timeout.total_seconds()), default=None)
+
+
+def texts_of(body: Mapping[str, Any]) -> Iterable[str]:
+    """Every text of a question to a model: what is said, and the arguments of the calls in it."""
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if not isinstance(message, Mapping):
+            continue
+        content = message.get("content")
+        if isinstance(content, str):
+            yield content
+        elif content is not None:
+            yield json.dumps(content, ensure_ascii=False)
+        if message.get("tool_calls"):
+            yield json.dumps(message["tool_calls"], ensure_ascii=False)
