@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from proctor_gateway.errors import StoreAway
-from proctor_gateway.store.engines import Operation, Result, engine_for, is_away
+from proctor_gateway.record.pending import taken
+from proctor_gateway.store.engines import Operation, Result, Seal, engine_for, is_away
 
 T = TypeVar("T")
 
@@ -33,9 +34,10 @@ class _Pending:
 class Database:
     """Runs operations. Raises StoreAway while the database cannot be reached."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seal: Seal = taken) -> None:
+        """`seal` writes what each transaction has told. By default it is not kept: only a gateway keeps a record."""
         self._url = sa.make_url(url)
-        self._engine = engine_for(self._url)
+        self._engine = engine_for(self._url, seal)
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
 
     @property

@@ -20,8 +20,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from proctor_gateway.record import pending
+
 T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
+Seal = Callable[[sa.Connection], object]
+"""What is done last in each transaction that writes. If it raises, nothing of the transaction is committed."""
 
 _BUSY_MILLISECONDS: Final = 10_000
 _READERS: Final = 4
@@ -55,13 +59,13 @@ class Engine(Protocol):
         """Run an operation on what is committed."""
 
 
-def engine_for(url: sa.URL) -> Engine:
+def engine_for(url: sa.URL, seal: Seal) -> Engine:
     """The engine for the URL. Raises ValueError for any database but the two."""
     match url.get_backend_name():
         case "sqlite":
-            return Sqlite(url)
+            return Sqlite(url, seal)
         case "postgresql" | "postgres":
-            return Postgresql(url)
+            return Postgresql(url, seal)
         case _:
             raise ValueError("store must be a sqlite:// or a postgresql:// URL")
 
@@ -69,7 +73,8 @@ def engine_for(url: sa.URL) -> Engine:
 class Sqlite:
     """A file: one thread that writes, a few that read."""
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, seal: Seal) -> None:
+        self._seal = seal
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         plain = url.set(drivername="sqlite+pysqlite")
@@ -103,7 +108,7 @@ class Sqlite:
 
     def _transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
         with self._writer.begin() as connection:
-            return apply(connection, operations)
+            return apply(connection, operations, self._seal)
 
     def _read(self, operation: Operation[T]) -> T:
         with self._reader.connect() as connection:
@@ -113,7 +118,8 @@ class Sqlite:
 class Postgresql:
     """A server, over the loop."""
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, seal: Seal) -> None:
+        self._seal = seal
         self._engine = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),
             pool_size=_READERS,
@@ -139,7 +145,7 @@ class Postgresql:
         async with self._engine.begin() as connection:
             if locks:
                 await connection.execute(_LOCK, {"keys": sorted({_lock_key(each) for each in locks})})
-            return await connection.run_sync(apply, operations)
+            return await connection.run_sync(apply, operations, self._seal)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
@@ -156,20 +162,26 @@ def _lock_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
-def apply(connection: sa.Connection, operations: Sequence[Operation[Any]]) -> list[Result]:
+def apply(connection: sa.Connection, operations: Sequence[Operation[Any]], seal: Seal) -> list[Result]:
     """Run the operations. One that fails by itself takes back itself alone; a database that fails, all of them."""
+    pending.take_back(connection, 0)  # the connection may have been in a transaction that was not committed
     if len(operations) == 1:
-        return [Result(operations[0](connection))]
-    return [_apart(connection, operation) for operation in operations]
+        results = [Result(operations[0](connection))]
+    else:
+        results = [_apart(connection, operation) for operation in operations]
+    seal(connection)
+    return results
 
 
 def _apart(connection: sa.Connection, operation: Operation[Any]) -> Result:
+    before = pending.count(connection)
     try:
         with connection.begin_nested():
             return Result(operation(connection))
     except Exception as exc:
         if is_away(exc):
             raise
+        pending.take_back(connection, before)
         return Result(error=exc)
 
 
