@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,12 +12,14 @@ import structlog
 
 from proctor.api import digest
 from proctor.api.agent import Agent
-from proctor_gateway.access import Identity
+from proctor_gateway import billing
+from proctor_gateway.access import Identity, is_tester
 from proctor_gateway.context import Context
-from proctor_gateway.dispatch import capacity, stable_revision
+from proctor_gateway.dispatch import capacity, chosen_revision, stable_revision
 from proctor_gateway.errors import Problem
 from proctor_gateway.reasons import Reason
 from proctor_gateway.runner import Runner
+from proctor_gateway.spending import Exceeded
 from proctor_gateway.store import lifecycle, tasks
 from proctor_gateway.store.acceptance import Acceptance, Accepted, Conflict, Full, Known, accept, same_key
 from proctor_gateway.tasks import Ended, Fault, Request, Task
@@ -73,14 +76,14 @@ class Intake:
             if before is None:
                 raise
             return self._told(order, before)
-        return self._told(order, await self._context.database.write(lambda c: accept(c, asked)))
+        return self._told(order, await self._context.database.write(lambda c: accept(c, asked), asked.locks))
 
     async def _before(self, order: Order) -> Known | Conflict | None:
         asker = _Asker(order.agent.metadata.namespace, order.agent.metadata.name, order.identity.username)
         read = self._context.database.read
-        return await read(lambda c: same_key(c, asker, order.idempotency_key, _digest(order.body)))
+        return await read(lambda c: same_key(c, asker, order.idempotency_key, _digest(order)))
 
-    def _told(self, order: Order, result: Accepted | Known | Conflict | Full) -> tuple[Task, bool]:
+    def _told(self, order: Order, result: Accepted | Known | Conflict | Full | Exceeded) -> tuple[Task, bool]:
         match result:
             case Accepted(task=task):
                 self._context.metrics.tasks_accepted.labels(task.request.namespace, task.request.agent).inc()
@@ -97,7 +100,17 @@ class Intake:
                     extra={"task": task.request.id},
                 )
             case Full(open=count):
-                raise self._full(order.agent, count)
+                raise self._full(order, count)
+            case Exceeded():
+                self._context.metrics.exceeded(order.agent.metadata.namespace, order.agent.metadata.name, result)
+                raise self._spent(result)
+
+    def _spent(self, exceeded: Exceeded) -> Problem:
+        purse, now = exceeded.purse, self._context.clock.now()
+        wait = exceeded.retry_after or (purse.resets_at or now) - now
+        return Problem(
+            429, exceeded.fault.reason, exceeded.fault.message, retry_after=max(1, math.ceil(wait.total_seconds()))
+        )
 
     def _asked(self, order: Order) -> Acceptance:
         if not self.is_open:
@@ -124,6 +137,7 @@ class Intake:
             idempotency_key=order.idempotency_key,
             owner=self._instance,
             capacity=self._capacity(agent, revision),
+            bill=billing.of_task(self._context, agent),
         )
 
     def _capacity(self, agent: Agent, revision: str) -> int:

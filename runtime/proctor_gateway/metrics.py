@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from proctor.policy.finding import Finding
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
+from proctor_gateway.spending import Exceeded
 from proctor_gateway.tasks import Ended, Fault, Task
 from proctor_gateway.tokens import Claims
 
@@ -29,6 +30,12 @@ class Metrics:
         self.tasks_accepted = Counter("proctor_tasks_accepted", "Tasks taken in.", _AGENT, registry=self.registry)
         self.tasks_refused = Counter(
             "proctor_tasks_refused", "Tasks not taken in.", (*_AGENT, "reason"), registry=self.registry
+        )
+        self.tasks_begun = Counter(
+            "proctor_tasks_begun",
+            "Tasks that were given to a revision. The arm is empty where none was drawn.",
+            (*_AGENT, "revision", "arm", "purpose"),
+            registry=self.registry,
         )
         self.tasks_ended = Counter(
             "proctor_tasks_ended", "Tasks that ended.", (*_AGENT, "revision", "phase", "reason"), registry=self.registry
@@ -91,10 +98,42 @@ class Metrics:
         self.cost = Counter(
             "proctor_cost", "Cost of model calls in the installation's currency.", _AGENT, registry=self.registry
         )
+        self.budgets_exceeded = Counter(
+            "proctor_budget_refusals",
+            "Calls and tasks that a limit refused.",
+            (*_AGENT, "limit", "action"),
+            registry=self.registry,
+        )
+        self.budget = Gauge(
+            "proctor_budget",
+            "Of a budget's cost, tokens or tasks: what is spent, reserved, and the limit.",
+            ("namespace", "subject", "scope", "per", "budget", "unit", "share"),
+            registry=self.registry,
+        )
         self.cluster_up = Gauge(
             "proctor_gateway_cluster_up", "Whether the API server answers.", ("kind",), registry=self.registry
         )
+        self.record_size = Gauge(
+            "proctor_record_size", "Records in the log that this instance writes.", registry=self.registry
+        )
+        self.record_dropped = Gauge(
+            "proctor_record_dropped", "Records that could not be written and are not yet counted.", registry=self.registry
+        )
+        self.record_faults = Counter(
+            "proctor_record_faults", "Logs that could not be gone on with, and why is in them.", registry=self.registry
+        )
         self.probes = Counter("proctor_connector_probes", "Probes of connectors.", ("reason",), registry=self.registry)
+
+    def begun(self, task: Task) -> None:
+        """A task began on its revision."""
+        request = task.request
+        revision, arm = task.state.revision, task.arm or ""
+        self.tasks_begun.labels(request.namespace, request.agent, revision, arm, request.purpose).inc()
+
+    def exceeded(self, namespace: str, agent: str, exceeded: Exceeded) -> None:
+        """A limit refused a call or a task."""
+        allowance = exceeded.purse.allowance
+        self.budgets_exceeded.labels(namespace, agent, allowance.name, allowance.action).inc()
 
     def ended(self, task: Task, state: Ended) -> None:
         """A task ended."""

@@ -103,9 +103,17 @@ class Stream:
                 raise StreamError(f"the stream has more than {self._context.settings.max_answer} bytes")
             passed = [event for event in cutter.feed(chunk) if self._is_passed(event)]
             if passed:
+                self._passed += b"".join(passed)
                 await self._queue.put(b"".join(passed))
+            self._check_paid()
         if not self._tally.done:
             raise StreamError("the stream ended before [DONE]")
+
+    def _check_paid(self) -> None:
+        most, written = self._asked.most_output, self._tally.written
+        if most is not None and written > most:
+            said = f"cut: the answer has {written} tokens and more, {most} were asked for and paid"
+            raise Denied(Reason.BUDGET_EXHAUSTED, said)
 
     def _is_passed(self, event: bytes) -> bool:
         # Many clients read choices[0] of every chunk: the usage chunk goes only to those who asked for it.
@@ -118,7 +126,8 @@ class Stream:
             await self._queue.put(fault)
         else:
             self._begun.set_result(Reply(None, fault))
-        touched = failed.sent if isinstance(failed, UpstreamFailed) else False
+        # A stream that was begun and then cut is paid for as well.
+        touched = failed.sent if isinstance(failed, UpstreamFailed) else self._tally.pieces > 0
         if not touched:
             return outcomes.of_failure(Effect.READ, fault, touched=False)
         return self._outcome(CallState.FAILED, fault)

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from proctor_gateway import budgets
+from proctor_gateway.budgets import Bill
+from proctor_gateway.spending import Exceeded
 from proctor_gateway.store.rows import to_task
 from proctor_gateway.store.tables import tasks
 from proctor_gateway.store.tasks import must_get, open_tasks
@@ -41,6 +44,13 @@ class Acceptance:
     idempotency_key: str | None
     owner: str
     capacity: int
+    bill: Bill | None = None
+    """Where the task is counted. None: nowhere."""
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """What the write that accepts must hold."""
+        return () if self.bill is None else tuple(self.bill.accounts(self.request.created_at))
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,11 @@ class Full:
     open: int
 
 
-def accept(connection: sa.Connection, asked: Acceptance) -> Accepted | Known | Conflict | Full:
-    """Take the task in, once: the idempotency key is unique for one principal and one agent."""
+def accept(connection: sa.Connection, asked: Acceptance) -> Accepted | Known | Conflict | Full | Exceeded:
+    """Take the task in, once: the idempotency key is unique for one principal and one agent.
+
+    Exceeded is a budget that lets no more tasks begin.
+    """
     before = same_key(connection, asked.request, asked.idempotency_key, asked.body_digest)
     if before is not None:
         return before
@@ -87,6 +100,10 @@ def accept(connection: sa.Connection, asked: Acceptance) -> Accepted | Known | C
         if found is None:
             raise LookupError("the task id was taken")
         return found
+    exceeded = budgets.begin_task(connection, asked.bill, asked.request.created_at) if asked.bill is not None else None
+    if exceeded is not None:
+        connection.execute(sa.delete(tasks).where(tasks.c.id == asked.request.id))
+        return exceeded
     return Accepted(must_get(connection, asked.request.id))
 
 

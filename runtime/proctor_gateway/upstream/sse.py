@@ -9,6 +9,7 @@ from typing import Any
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LONGEST_EVENT = 4 << 20
+_TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|refusal|arguments)"\s*:\s*"(?!")')
 
 
 class StreamError(ValueError):
@@ -40,12 +41,22 @@ class Cutter:
 
 @dataclass
 class Tally:
-    """Reads along. `usage` is what the stream said last; `done` that it was ended as it should be."""
+    """Reads along. `usage` is what the stream said last; `done` that it was ended as it should be.
+
+    `pieces` counts the events with some text of an answer in them: each is a token at least.
+    """
 
     usage: dict[str, Any] | None = None
     done: bool = False
     finish_reasons: set[str] = field(default_factory=set)
     error: bool = False
+    pieces: int = 0
+
+    @property
+    def written(self) -> int:
+        """So many tokens were written at least: as many as the stream says, or one for each piece."""
+        said = (self.usage or {}).get("completion_tokens")
+        return said if isinstance(said, int) else self.pieces
 
     def read(self, event: bytes) -> bool:
         """Take note of one event. Whether it carries nothing but usage."""
@@ -53,6 +64,7 @@ class Tally:
         if data == b"[DONE]":
             self.done = True
             return False
+        self.pieces += _TEXT.search(data) is not None
         if not any(word in data for word in (b'"usage"', b'"finish_reason"', b'"error"')):
             return False
         try:
