@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proctor.api.agent import Access, Caller
+from proctor.api.agent import Access, AgentAccess, Caller
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -20,6 +20,11 @@ class Identity:
 def is_admitted(identity: Identity, access: Access) -> bool:
     """Whether one of the agent's callers is this identity. An empty list lets nobody in."""
     return any(_is(identity, caller) for caller in access.callers)
+
+
+def is_tester(identity: Identity, access: AgentAccess) -> bool:
+    """Whether this identity may choose the revision that its tasks begin on. It has to be a caller, too."""
+    return is_admitted(identity, access) and any(_is(identity, tester) for tester in access.testers)
 
 
 def service_account(namespace: str, name: str) -> str:

@@ -49,6 +49,24 @@ def stable_revision(agent: Agent) -> str:
     return stable
 
 
+def chosen_revision(agent: Agent, wanted: str) -> str:
+    """The revision that a tester asks for: `stable`, `candidate`, or the hash of either. Raises Problem.
+
+    A candidate that has no traffic yet may be chosen; one that has failed may not.
+    """
+    stable, candidate = stable_revision(agent), agent.status.revision.candidate
+    if candidate in agent.status.revision.blocked:
+        candidate = None
+    found = {"stable": stable, "candidate": candidate}.get(wanted, wanted)
+    if found is None or found not in {stable, candidate}:
+        raise Problem(
+            409,
+            Reason.REVISION_UNKNOWN,
+            f"revision {wanted[:64]!r} cannot be chosen: stable is {stable}, candidate is {candidate or 'none'}",
+        )
+    return found
+
+
 def capacity(pods: Iterable[Pod], concurrency: int, queue: int) -> int:
     """How many open tasks an agent may have: what its ready pods work on, and a queue. 0 without a ready pod."""
     ready = sum(pod.ready for pod in pods)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -12,16 +12,19 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 import structlog
 
+from proctor_gateway.arms import Beginning, Draw, Room, Stay, begin, propensity, split_of
 from proctor_gateway.cluster.known import Key
 from proctor_gateway.context import Context
 from proctor_gateway.dispatch import Pod
+from proctor_gateway.draws import Draws
 from proctor_gateway.errors import Problem, StoreAway
 from proctor_gateway.invoke import invoke, judge_answer
 from proctor_gateway.reasons import Reason
-from proctor_gateway.slots import Slots
+from proctor_gateway.slots import Asking, Place, Slots
 from proctor_gateway.store import lifecycle, tasks
+from proctor_gateway.store.assignments import Stale
 from proctor_gateway.store.calls import list_calls
-from proctor_gateway.tasks import Ended, Fault, Running, Task, Waiting
+from proctor_gateway.tasks import Ended, Fault, Purpose, Running, Task, Waiting
 from proctor_gateway.tokens import Claims
 from proctor_gateway.verdict import Again, AttemptEnd, Broke, Lost, NotTaken, Stopped
 
@@ -30,6 +33,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
+_REDRAW_SECONDS = 0.02
 _STORE_PAUSE_SECONDS = 1.0
 _GONE_GRACE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
@@ -46,11 +50,18 @@ class Drive:
     pod_gone: asyncio.Event = field(default_factory=asyncio.Event)
     tried: set[str] = field(default_factory=set)
     pauses: int = 0
+    stay: Stay | None = None
+    """Where the task's conversation began, as far as that differs from what was drawn."""
 
     @property
     def agent(self) -> Key:
         """Whose task it is."""
         return Key(self.task.request.namespace, self.task.request.agent)
+
+    @property
+    def bound(self) -> str | None:
+        """The revision that it has to begin or go on with, whatever the agent's status says."""
+        return self.task.request.pinned if isinstance(self.task.state, Waiting) else self.task.state.revision
 
     @property
     def attempts(self) -> int:
@@ -61,9 +72,10 @@ class Drive:
 class Driver:
     """Drives tasks to their ends."""
 
-    def __init__(self, context: Context, slots: Slots, instance: str) -> None:
+    def __init__(self, context: Context, slots: Slots, draws: Draws, instance: str) -> None:
         self._context = context
         self._slots = slots
+        self._draws = draws
         self._instance = instance
 
     async def drive(self, drive: Drive, *, lost: bool) -> None:
@@ -82,11 +94,18 @@ class Driver:
 
     async def _attempt(self, drive: Drive) -> AttemptEnd | None:
         """How the next attempt ended; None if the task is not ours any more."""
+        while True:
+            end = await self._tried(drive)
+            if not isinstance(end, Stale):
+                return end
+            # The upgrade went on between the draw and the commit, or the conversation is at home elsewhere.
+            await asyncio.sleep(_REDRAW_SECONDS)
+
+    async def _tried(self, drive: Drive) -> AttemptEnd | Stale | None:
         patience = max((self._until(drive) - self._context.clock.now()).total_seconds(), 0.0)
         try:
             async with asyncio.timeout(patience), contextlib.AsyncExitStack() as stack:
-                lane = "" if isinstance(drive.task.state, Waiting) else drive.task.state.revision
-                slot = self._slots.taken(drive.agent, lane, lambda: self._wanted(drive), frozenset(drive.tried))
+                slot = self._slots.taken(self._asking(drive))
                 place = await unless(drive.stop, stack.enter_async_context(slot))
                 if isinstance(place, Fault):
                     return Stopped(place)
@@ -96,13 +115,29 @@ class Driver:
         async with keep:
             return await self._on_pod(drive, *place)
 
-    def _wanted(self, drive: Drive) -> tuple[str, int] | None:
+    def _asking(self, drive: Drive) -> Asking:
+        # A task that is bound to a revision must not stand in the way of those that may go to another.
+        bound = drive.bound
+        lane = f"revision {bound}" if bound else f"stays on {drive.stay.arm}" if drive.stay else ""
+        is_live = drive.task.request.purpose is Purpose.LIVE
+        return Asking(drive.agent, lane, is_live, lambda room: self._wanted(drive, room), frozenset(drive.tried))
+
+    def _wanted(self, drive: Drive, room: Room) -> Place | None:
+        """Where the task begins or goes on, with the room that there is now."""
         agent = self._context.known.agent(drive.agent.namespace, drive.agent.name)
         if agent is None:
             return None
-        stable = agent.status.revision.stable
-        revision = stable if isinstance(drive.task.state, Waiting) else drive.task.state.revision
-        return (revision, agent.spec.runtime.concurrency) if revision else None
+        split, request = split_of(agent), drive.task.request
+        if drive.bound is None and split is not None:
+            return begin(split, request.conversation or request.id, drive.stay, room)
+        revision = drive.bound or agent.status.revision.stable
+        pod = room.pod(revision) if revision else None
+        if pod is None or revision is None:
+            return None
+        # What was asked for by name was not drawn: it is counted with the upgrade, but is no evidence.
+        is_new = split is not None and isinstance(drive.task.state, Waiting) and request.purpose is Purpose.LIVE
+        draw = Draw(split, None, propensity(split.weight)) if split is not None and is_new else None
+        return pod, Beginning(revision, draw)
 
     def _until(self, drive: Drive) -> datetime:
         """How long to wait for a pod: a task that has begun has its deadline, another its place in the queue."""
@@ -117,17 +152,17 @@ class Driver:
             drive.pauses += 1
             await unless(drive.stop, asyncio.sleep(seconds))
 
-    async def _on_pod(self, drive: Drive, pod: Pod, revision: str) -> AttemptEnd | None:
+    async def _on_pod(self, drive: Drive, pod: Pod, beginning: Beginning) -> AttemptEnd | Stale | None:
         context, request = self._context, drive.task.request
         try:
-            bundle = await context.bundles.get(request.namespace, request.agent, revision)
+            bundle = await context.bundles.get(request.namespace, request.agent, beginning.revision)
         except Problem as exc:
             return NotTaken(Fault(exc.reason, exc.detail))
-        now = context.clock.now()
-        timeout = bundle.behaviour.limits.timeout
-        begun = await self._write(lambda c: lifecycle.dispatch(c, drive.task, self._instance, revision, timeout, now))
+        begun = await self._begun(drive, beginning, bundle.behaviour.limits.timeout)
         if begun is None:
             return await self._refused(drive)
+        if isinstance(begun, Stale):
+            return begun
         drive.task, drive.pod = begun, pod
         drive.tried.add(pod.uid)
         drive.pod_gone.clear()
@@ -140,6 +175,23 @@ class Driver:
             return answer
         made = await self._read(lambda c: list_calls(c, request.id))
         return judge_answer(*answer, bundle.behaviour.output, made)
+
+    async def _begun(self, drive: Drive, beginning: Beginning, limit: timedelta) -> Task | Stale | None:
+        """The task in its next attempt. Stale: where it is to begin has to be found out once more."""
+        context, draw = self._context, beginning.draw
+        if draw is None:
+            now, revision = context.clock.now(), beginning.revision
+            begun = await self._write(lambda c: lifecycle.dispatch(c, drive.task, self._instance, revision, limit, now))
+        else:
+            bound = await _until_back(lambda: self._draws.bind(drive.task, beginning, draw, limit))
+            if isinstance(bound, Stay):
+                drive.stay = bound
+            if isinstance(bound, Stay | Stale):
+                return Stale()
+            begun = bound
+        if begun is not None and drive.bound is None:
+            context.metrics.begun(begun)
+        return begun
 
     async def _invoked(self, drive: Drive, pod: Pod) -> tuple[int, bytes] | AttemptEnd:
         context, running = self._context, drive.task.state
@@ -156,8 +208,9 @@ class Driver:
         return Stopped(answer) if isinstance(answer, Fault) else answer
 
     def _no_pod(self, drive: Drive) -> AttemptEnd:
-        wanted = self._wanted(drive)
-        what = f"revision {wanted[0]}" if wanted else "the agent"
+        agent = self._context.known.agent(drive.agent.namespace, drive.agent.name)
+        revision = drive.bound or (agent.status.revision.stable if agent else None)
+        what = f"revision {revision}" if revision else "the agent"
         return Broke(Fault(Reason.AGENT_UNAVAILABLE, f"no pod of {what} was ready in time"))
 
     async def _refused(self, drive: Drive) -> AttemptEnd | None:
@@ -212,21 +265,20 @@ class Driver:
         self._context.endings.ended(task.request.id)
 
     async def _read(self, operation: Callable[[sa.Connection], T]) -> T:
-        while True:
-            try:
-                return await self._context.database.read(operation)
-            except StoreAway as exc:
-                log.warning("the store is away", cause=str(exc))
-                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+        return await _until_back(lambda: self._context.database.read(operation))
 
     async def _write(self, operation: Callable[[sa.Connection], T]) -> T:
-        """Write until the store answers: what happened to a task is not given up because the store is away."""
-        while True:
-            try:
-                return await self._context.database.write(operation)
-            except StoreAway as exc:
-                log.warning("the store is away", cause=str(exc))
-                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+        return await _until_back(lambda: self._context.database.write(operation))
+
+
+async def _until_back(work: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the store answers: what happened to a task is not given up because the store is away."""
+    while True:
+        try:
+            return await work()
+        except StoreAway as exc:
+            log.warning("the store is away", cause=str(exc))
+            await asyncio.sleep(_STORE_PAUSE_SECONDS)
 
 
 async def unless(stop: asyncio.Future[Fault], work: Coroutine[Any, Any, T]) -> T | Fault:

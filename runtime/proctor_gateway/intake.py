@@ -44,6 +44,8 @@ class Order:
     body: Mapping[str, Any]
     idempotency_key: str | None
     span: Span | None
+    revision: str | None = None
+    """The revision that a tester chooses."""
 
 
 class Intake:
@@ -116,7 +118,8 @@ class Intake:
         if not self.is_open:
             raise Problem(503, Reason.SHUTTING_DOWN, "this gateway is shutting down", retry_after=1)
         agent, clock = order.agent, self._context.clock
-        revision = stable_revision(agent)
+        pinned = None if order.revision is None else _chosen(order, order.revision)
+        revision = pinned or stable_revision(agent)
         span = order.span or Span(clock.trace_id(), clock.span_id())
         request = Request(
             id=clock.task_id(),
@@ -129,11 +132,12 @@ class Intake:
             parent_span=span.span_id,
             conversation=order.body.get("conversation"),
             metadata=order.body.get("metadata") or {},
+            pinned=pinned,
         )
         return Acceptance(
             request=request,
             revision=revision,
-            body_digest=_digest(order.body),
+            body_digest=_digest(order),
             idempotency_key=order.idempotency_key,
             owner=self._instance,
             capacity=self._capacity(agent, revision),
@@ -144,12 +148,12 @@ class Intake:
         pods = self._context.known.pods(agent.metadata.namespace, agent.metadata.name, revision)
         return capacity(pods, agent.spec.runtime.concurrency, self._context.settings.queue)
 
-    def _full(self, agent: Agent, count: int) -> Problem:
-        revision = stable_revision(agent)
+    def _full(self, order: Order, count: int) -> Problem:
+        agent = order.agent
+        revision = stable_revision(agent) if order.revision is None else _chosen(order, order.revision)
         if self._capacity(agent, revision) == 0:
-            return Problem(
-                503, Reason.AGENT_UNAVAILABLE, f"no pod of the stable revision {revision} is ready", retry_after=2
-            )
+            what = "the stable revision" if order.revision is None else "revision"
+            return Problem(503, Reason.AGENT_UNAVAILABLE, f"no pod of {what} {revision} is ready", retry_after=2)
         return Problem(
             429, Reason.TOO_MANY_TASKS, f"the agent has {count} open tasks, as many as it may have", retry_after=1
         )
@@ -189,8 +193,17 @@ class _Asker:
     principal: str
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    return digest.sha256({key: body.get(key) for key in _FIELDS})
+def _digest(order: Order) -> str:
+    chosen = {} if order.revision is None else {"revision": order.revision}
+    return digest.sha256({**{key: order.body.get(key) for key in _FIELDS}, **chosen})
+
+
+def _chosen(order: Order, wanted: str) -> str:
+    if not is_tester(order.identity, order.agent.spec.access):
+        raise Problem(
+            403, Reason.FORBIDDEN, f"{order.identity.username} is not one of spec.access.testers, who choose revisions"
+        )
+    return chosen_revision(order.agent, wanted)
 
 
 def check_body(body: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import structlog
 from proctor_gateway.cluster.known import Key
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.context import Context
+from proctor_gateway.draws import Draws
 from proctor_gateway.drive import Drive, Driver
 from proctor_gateway.reasons import Reason
 from proctor_gateway.slots import Slots
@@ -23,10 +24,10 @@ _SUSPENDED = Fault(Reason.SUSPENDED, "the agent is suspended")
 class Runner:
     """All tasks that this process drives."""
 
-    def __init__(self, context: Context, instance: str) -> None:
+    def __init__(self, context: Context, draws: Draws, instance: str) -> None:
         self._context = context
-        self._slots = Slots(context.known)
-        self._driver = Driver(context, self._slots, instance)
+        self._slots = Slots(context.known, context.settings.trial_share)
+        self._driver = Driver(context, self._slots, draws, instance)
         self._drives: dict[str, Drive] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
         context.known.listen(self._on_change)

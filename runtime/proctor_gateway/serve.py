@@ -21,6 +21,7 @@ from proctor_gateway.cluster.port import Cluster, Kind
 from proctor_gateway.cluster.watch import Watcher
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential, Credentials
+from proctor_gateway.draws import Draws
 from proctor_gateway.endings import Endings
 from proctor_gateway.errors import StoreAway
 from proctor_gateway.flights import Flights
@@ -87,7 +88,10 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         readiness.have("store")
         readiness.have("keys")
         context = await _context(world, database, tokens, stack)
-        runner = Runner(context, world.instance)
+        writer = Writer(world.instance, settings.record_origin, record_keys, timedelta(seconds=settings.takeover))
+        await stack.enter_async_context(kept(Keeper(settings, world.clock, database, scribe, writer, context.metrics)))
+        draws = Draws(settings, world.clock, context.known, database, world.instance)
+        runner = Runner(context, draws, world.instance)
         intake = Intake(context, runner, world.instance)
         upkeep = Upkeep(settings, world.clock, database, runner, context.metrics, world.instance)
         snapshot = Snapshot(database, context.known)
@@ -103,7 +107,8 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             await _until(stop, _informed(settings, watchers, snapshot))
             readiness.have("cluster")
             readiness.have("listeners")
-            async with _beside(snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow()):
+            rounds = (snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow(), draws.follow())
+            async with _beside(*rounds):
                 await stop.wait()
                 await _drained(settings, readiness, intake, runner, upkeep)
 

@@ -6,73 +6,153 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 
+from proctor_gateway.arms import Beginning
+from proctor_gateway.arms import Room as _Room
 from proctor_gateway.cluster.known import Key, Known
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.dispatch import Pod, choose
 
-Wanted = Callable[[], tuple[str, int] | None]
-"""The revision that is wanted now and how many tasks one of its pods takes; None while none can be had."""
+Place = tuple[Pod, Beginning]
+"""A pod, and the revision that a task begins or goes on with there."""
+
+Wanted = Callable[[_Room], Place | None]
+"""The place that a task takes, given the room there is; None while it has to wait."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who asks for room. Tasks of one lane are served in the order they came; a lane that waits holds up no other."""
+
+    agent: Key
+    lane: str
+    is_live: bool
+    wanted: Wanted
+    avoid: frozenset[str] = frozenset()
+
+
+@dataclass(eq=False)
+class _Waiter:
+    asking: Asking
+    granted: asyncio.Future[Place] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass
+class _Queues:
+    """Who waits for pods of one agent: live tasks, and behind them all others."""
+
+    live: dict[_Waiter, None] = field(default_factory=dict)
+    trials: dict[_Waiter, None] = field(default_factory=dict)
+
+    def of(self, waiter: _Waiter) -> dict[_Waiter, None]:
+        return self.live if waiter.asking.is_live else self.trials
+
+    def __bool__(self) -> bool:
+        return bool(self.live or self.trials)
 
 
 class Slots:
-    """Counts this process's tasks on each pod. Those who wait for the same thing are served in the order they came."""
+    """Counts this process's tasks on each pod. Live tasks come first; all others have at most a share of each pod."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, trial_share: float = 0.5) -> None:
         self._known = known
+        self._trial_share = trial_share
         self._in_flight: Counter[str] = Counter()
-        self._queues: dict[tuple[str, str, str], asyncio.Lock] = {}
-        self._waiting: Counter[tuple[str, str, str]] = Counter()
-        self._freed = asyncio.Event()
+        self._trials: Counter[str] = Counter()
+        self._queues: dict[Key, _Queues] = {}
         known.listen(self._on_change)
 
     @contextlib.asynccontextmanager
-    async def taken(
-        self, agent: Key, lane: str, wanted: Wanted, avoid: frozenset[str]
-    ) -> AsyncIterator[tuple[Pod, str]]:
-        """A place on a pod, and the revision it runs. Waits as long as it takes: bound it from outside.
+    async def taken(self, asking: Asking) -> AsyncIterator[Place]:
+        """A place on a pod. Waits as long as it takes: bound it from outside."""
+        pod, beginning = await self._granted(asking)
+        try:
+            yield pod, beginning
+        finally:
+            self._leave(asking, pod)
 
-        Lanes keep a task that is bound to an old revision from standing in the way of those that are not.
-        """
-        queue = (agent.namespace, agent.name, lane)
-        self._waiting[queue] += 1
+    async def _granted(self, asking: Asking) -> Place:
+        waiter = _Waiter(asking)
+        queues = self._queues.setdefault(asking.agent, _Queues())
+        queues.of(waiter)[waiter] = None
+        self._serve(asking.agent)
         try:
-            async with self._queues.setdefault(queue, asyncio.Lock()):
-                pod, revision = await self._free(agent, wanted, avoid)
-                self._in_flight[pod.uid] += 1
+            return await waiter.granted
+        except asyncio.CancelledError:
+            if waiter.granted.done() and not waiter.granted.cancelled():
+                # Granted and cancelled in the same turn of the loop: nobody will give the place back but us.
+                self._leave(asking, waiter.granted.result()[0])
+            raise
         finally:
-            self._waiting[queue] -= 1
-            if not self._waiting[queue]:
-                del self._waiting[queue], self._queues[queue]
-        try:
-            yield pod, revision
-        finally:
-            self._in_flight[pod.uid] -= 1
-            if not self._in_flight[pod.uid]:
-                del self._in_flight[pod.uid]
-            self._wake()
+            queues.of(waiter).pop(waiter, None)
+            if not queues and self._queues.get(asking.agent) is queues:
+                del self._queues[asking.agent]
 
     @property
     def in_flight(self) -> int:
         """How many places are taken."""
         return self._in_flight.total()
 
-    async def _free(self, agent: Key, wanted: Wanted, avoid: frozenset[str]) -> tuple[Pod, str]:
-        while True:
-            freed = self._freed
-            asked = wanted()
-            if asked is not None:
-                revision, concurrency = asked
-                pods = self._known.pods(agent.namespace, agent.name, revision)
-                pod = choose(pods, self._in_flight, concurrency, avoid)
-                if pod is not None:
-                    return pod, revision
-            await freed.wait()
+    def _serve(self, agent: Key) -> None:
+        """Give places to those who wait, as far as there are any."""
+        queues = self._queues.get(agent)
+        found = self._known.agent(agent.namespace, agent.name)
+        if not queues or found is None:
+            return
+        held: set[str] = set()
+        for waiter in [*queues.live, *queues.trials]:
+            asking = waiter.asking
+            if asking.lane in held or waiter.granted.done():
+                continue
+            place = asking.wanted(Room(self, asking, found.spec.runtime.concurrency))
+            if place is None:
+                held.add(asking.lane)
+                continue
+            self._in_flight[place[0].uid] += 1
+            self._trials[place[0].uid] += not asking.is_live
+            queues.of(waiter).pop(waiter)
+            waiter.granted.set_result(place)
+
+    def _leave(self, asking: Asking, pod: Pod) -> None:
+        self._in_flight[pod.uid] -= 1
+        self._trials[pod.uid] -= not asking.is_live
+        for counter in (self._in_flight, self._trials):
+            if not counter[pod.uid]:
+                del counter[pod.uid]
+        self._serve(asking.agent)
+
+    def find(self, asking: Asking, revision: str, concurrency: int) -> Pod | None:
+        """The pod of the revision that would take such a task now."""
+        pods = self.pods(asking.agent, revision)
+        if not asking.is_live:
+            # At least one: or an agent whose pods take one task each could never be tried.
+            most = max(1, int(concurrency * self._trial_share))
+            pods = [pod for pod in pods if self._trials[pod.uid] < most]
+        return choose(pods, self._in_flight, concurrency, asking.avoid)
+
+    def pods(self, agent: Key, revision: str) -> list[Pod]:
+        """The pods of the revision."""
+        return list(self._known.pods(agent.namespace, agent.name, revision))
 
     def _on_change(self, kind: Kind, _key: Key, _body: object) -> None:
         if kind is not Kind.CONNECTOR:
-            self._wake()
+            for agent in list(self._queues):
+                self._serve(agent)
 
-    def _wake(self) -> None:
-        self._freed.set()
-        self._freed = asyncio.Event()
+
+@dataclass(frozen=True)
+class Room:
+    """The room that there is for one who asks."""
+
+    slots: Slots
+    asking: Asking
+    concurrency: int
+
+    def pod(self, revision: str) -> Pod | None:
+        """The pod of the revision that would take the task now."""
+        return self.slots.find(self.asking, revision, self.concurrency)
+
+    def is_ready(self, revision: str) -> bool:
+        """Whether the revision has a ready pod."""
+        return any(pod.ready for pod in self.slots.pods(self.asking.agent, revision))

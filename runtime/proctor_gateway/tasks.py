@@ -28,6 +28,15 @@ class Phase(StrEnum):
     INDETERMINATE = "Indeterminate"
 
 
+class Purpose(StrEnum):
+    """What a task is for. Only a live one may change anything outside, and only live ones are counted as served."""
+
+    LIVE = "Live"
+    MIRROR = "Mirror"
+    REPLAY = "Replay"
+    EVALS = "Evals"
+
+
 OPEN = (Phase.QUEUED, Phase.RUNNING, Phase.INPUT_REQUIRED)
 """The phases in which work is still owed."""
 
@@ -70,6 +79,9 @@ class Request:
     parent_span: str
     conversation: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    purpose: Purpose = Purpose.LIVE
+    pinned: str | None = None
+    """The revision that it was asked to begin on, if not by its agent's status."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,8 @@ class Task:
     request: Request
     state: State
     usage: Usage = Usage()
+    arm: str | None = None
+    """The arm of an upgrade that was drawn for it."""
 
     @property
     def phase(self) -> Phase:
@@ -138,6 +152,8 @@ def shown(task: Task) -> dict[str, Any]:
         "id": request.id,
         "agent": {"namespace": request.namespace, "name": request.agent},
         "revision": state.revision,
+        "purpose": request.purpose,
+        "arm": task.arm,
         "phase": task.phase,
         "input": request.input,
         "output": ended.output if ended else None,

@@ -14,7 +14,7 @@ from proctor_gateway.metrics import Metrics
 from proctor_gateway.reasons import Reason
 from proctor_gateway.runner import Runner
 from proctor_gateway.settings import Settings
-from proctor_gateway.store import lifecycle, owners
+from proctor_gateway.store import accounts, assignments, lifecycle, owners
 from proctor_gateway.store.database import Database
 from proctor_gateway.tasks import Fault
 
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 _PURGE_EVERY = 60
 _PURGED_AT_ONCE = 500
+_A_MONTH = timedelta(days=40)
+"""The days of a month that is not over are added up when a budget of the month is new."""
 
 
 class Upkeep:
@@ -92,6 +94,8 @@ class Upkeep:
         outcomes = now - timedelta(seconds=self._settings.outcome_retention)
         await self._database.write(lambda c: lifecycle.purge(c, tasks, _PURGED_AT_ONCE))
         await self._database.write(lambda c: lifecycle.purge_outcomes(c, outcomes, _PURGED_AT_ONCE))
+        await self._database.write(lambda c: accounts.purge(c, min(outcomes, now - _A_MONTH), _PURGED_AT_ONCE))
+        await self._database.write(lambda c: assignments.purge(c, outcomes, _PURGED_AT_ONCE))
 
     async def leave(self) -> None:
         """Let go of every task, so that another instance need not wait to be sure."""

@@ -15,6 +15,7 @@ from proctor.api import names
 from proctor_gateway.access import Identity
 from proctor_gateway.clock import SystemClock
 from proctor_gateway.cluster.port import Kind
+from proctor_gateway.record.keys import generated
 from proctor_gateway.serve import Ports, World, serve
 from proctor_gateway.settings import Settings
 from tests.gateway import objects
@@ -67,17 +68,35 @@ class House:
         """Change the live Agent alone; the revision stays."""
         self.cluster.apply(Kind.AGENT, objects.agent({**self.spec, **changes}, self.revision))
 
+    def upgrade(self, weight: int, *, rollout: str = "upgrade-1", **status: Any) -> str:
+        """An upgrade under way, with a candidate that differs in its instructions. The candidate's revision."""
+        candidate, revision = objects.revision_of({**self.spec, "instructions": "Do it better."})
+        metadata = revision["metadata"]
+        self.cluster.revisions[metadata["namespace"], metadata["name"]] = revision
+        self.cluster.apply(
+            Kind.AGENT,
+            objects.agent(
+                self.spec,
+                self.revision,
+                revision={"stable": self.revision, "candidate": candidate},
+                rollout={"phase": "Collecting", "id": rollout, "weight": weight, **status},
+            ),
+        )
+        return candidate
+
     def connect(self, name: str, kind: str, url: str, **spec: Any) -> None:
         """A Connector and its Secret."""
         self.cluster.secrets[objects.NAMESPACE, name] = {"token": objects.KEY}
         self.cluster.apply(Kind.CONNECTOR, objects.connector(name, kind, url, **spec))
 
     @contextlib.asynccontextmanager
-    async def pod(self, name: str, address: str = "127.0.0.1", **metadata: Any) -> AsyncIterator[SmallAgent]:
-        """A ready pod of the stable revision."""
+    async def pod(
+        self, name: str, address: str = "127.0.0.1", *, revision: str | None = None, **metadata: Any
+    ) -> AsyncIterator[SmallAgent]:
+        """A ready pod, of the stable revision unless another is named."""
         agent = SmallAgent(self.agents_url)
         async with served(agent.application(), address, self.settings.pod_port):
-            self.cluster.apply(Kind.POD, objects.pod(name, self.revision, address, **metadata))
+            self.cluster.apply(Kind.POD, objects.pod(name, revision or self.revision, address, **metadata))
             self.agents[name] = agent
             await self.settled()
             yield agent
@@ -119,6 +138,16 @@ class House:
         return (await self.caller.get(f"{self.base}/tasks/{task}/calls")).json()["items"]
 
 
+def record_keys(directory: Path) -> Path:
+    """The record's keys as a volume shows them, the same for every gateway of the directory."""
+    mounted = directory / "record-keys"
+    if not mounted.exists():
+        mounted.mkdir()
+        for name, content in generated().items():
+            (mounted / name).write_bytes(content)
+    return mounted
+
+
 def settings(directory: Path, **changes: Any) -> Settings:
     """Settings for a test: loopback, free ports, a store of its own, short patience."""
     quick = {
@@ -128,6 +157,7 @@ def settings(directory: Path, **changes: Any) -> Settings:
         "internal_port": 0,
         "pod_port": free_port(),
         "store": f"sqlite:///{directory}/gateway.db",
+        "record_keys": record_keys(directory),
         "heartbeat": 0.3,
         "takeover": 1.5,
         "sync_patience": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from proctor.api.agent import Agent
 from proctor_gateway import calls, trace
-from proctor_gateway.access import Identity, is_admitted
+from proctor_gateway.access import Identity, is_admitted, is_tester
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Problem
 from proctor_gateway.intake import Intake, Order
@@ -19,11 +20,13 @@ from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, body_of, json_response, parsed_object
 from proctor_gateway.store import tasks as store
 from proctor_gateway.store.calls import list_calls
+from proctor_gateway.store.outcomes import Feedback, overrule
 from proctor_gateway.tasks import Ended, Phase, Task, shown
 
 _BASE: Final = "/agents/{namespace}/{agent}"
 _MOST_LISTED: Final = 200
 _LISTED: Final = 50
+_LONGEST_COMMENT: Final = 4096
 
 
 class Callers:
@@ -41,6 +44,7 @@ class Callers:
             Route(f"{_BASE}/tasks/{{task}}", self.get, methods=["GET"]),
             Route(f"{_BASE}/tasks/{{task}}/calls", self.calls, methods=["GET"]),
             Route(f"{_BASE}/tasks/{{task}}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{_BASE}/tasks/{{task}}/feedback", self.feedback, methods=["POST"]),
             Route(f"{_BASE}/invoke", self.invoke, methods=["POST"]),
         ]
         return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
@@ -97,6 +101,19 @@ class Callers:
         task = await self._own_task(request)
         return json_response(shown(await self._intake.cancel(task)))
 
+    async def feedback(self, request: Request) -> Response:
+        """Overrule how a live task ended, by one who knows: its own caller, or a tester."""
+        identity, agent = await self._admitted(request)
+        settings = self._context.settings
+        said = feedback_of(parsed_object(await body_of(request, settings.max_body, settings.body_timeout)))
+        task = await self._task(request)
+        if task is None or not (task.request.principal == identity.username or is_tester(identity, agent.spec.access)):
+            raise self._no_task(request, identity)
+        feedback = Feedback(*said, by=identity.username, at=self._context.clock.now())
+        if not await self._context.database.write(lambda c: overrule(c, task.request.id, feedback)):
+            raise Problem(409, Reason.NOT_FOUND, "the task has no outcome to overrule: it runs, or it is not live")
+        return json_response({"task": task.request.id, "success": said[0], "quality": said[1]})
+
     async def _taken_in(self, request: Request) -> tuple[Task, bool]:
         identity, agent = await self._admitted(request)
         settings = self._context.settings
@@ -107,6 +124,7 @@ class Callers:
             body=body,
             idempotency_key=request.headers.get("idempotency-key"),
             span=trace.parse(request.headers.get("traceparent")),
+            revision=request.headers.get("x-proctor-revision"),
         )
         return await self._intake.accept(order)
 
@@ -125,16 +143,40 @@ class Callers:
         return bearer.identity, agent
 
     async def _own_task(self, request: Request) -> Task:
-        identity, agent = await self._admitted(request)
-        wanted = request.path_params["task"]
-        task = await self._context.database.read(lambda c: store.get(c, wanted))
-        key = (agent.metadata.namespace, agent.metadata.name, identity.username)
-        if task is None or (task.request.namespace, task.request.agent, task.request.principal) != key:
-            raise Problem(404, Reason.NOT_FOUND, f"{identity.username} has no task {wanted[:64]!r} at this agent")
+        identity, _ = await self._admitted(request)
+        task = await self._task(request)
+        if task is None or task.request.principal != identity.username:
+            raise self._no_task(request, identity)
         return task
+
+    async def _task(self, request: Request) -> Task | None:
+        """The task that the path names, if it is the agent's that the path names."""
+        namespace, agent = request.path_params["namespace"], request.path_params["agent"]
+        task = await self._context.database.read(lambda c: store.get(c, request.path_params["task"]))
+        return task if task and (task.request.namespace, task.request.agent) == (namespace, agent) else None
+
+    def _no_task(self, request: Request, identity: Identity) -> Problem:
+        wanted = request.path_params["task"][:64]
+        return Problem(404, Reason.NOT_FOUND, f"{identity.username} has no task {wanted!r} at this agent")
 
     async def _waited(self, task: Task, seconds: float) -> Task:
         return await self._intake.waited(task.request.id, seconds)
+
+
+def feedback_of(body: Mapping[str, Any]) -> tuple[bool, float | None, str | None]:
+    """Success, score and comment. Raises Problem 400."""
+    success, score, comment = body.get("success"), body.get("score"), body.get("comment")
+    unknown = sorted(set(body) - {"success", "score", "comment"})
+    if unknown:
+        raise Problem(400, Reason.INVALID_REQUEST, f"unknown fields: {', '.join(unknown)[:200]}")
+    if not isinstance(success, bool):
+        raise Problem(400, Reason.INVALID_REQUEST, "success must be true or false")
+    is_score = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1
+    if score is not None and not is_score:
+        raise Problem(400, Reason.INVALID_REQUEST, "score must be a number from 0 to 1")
+    if comment is not None and not (isinstance(comment, str) and len(comment) <= _LONGEST_COMMENT):
+        raise Problem(400, Reason.INVALID_REQUEST, f"comment must be text of at most {_LONGEST_COMMENT} characters")
+    return success, None if score is None else float(score), comment
 
 
 def _number(request: Request, name: str, default: float, most: float) -> float:

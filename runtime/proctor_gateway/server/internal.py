@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -9,11 +11,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
+from proctor_gateway.errors import Problem, StoreAway
 from proctor_gateway.probe import probe
 from proctor_gateway.readiness import Readiness
 from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, json_response
+from proctor_gateway.server.objectives import Objectives
+from proctor_gateway.server.operator import check_operator
+from proctor_gateway.server.upgrades import Upgrades
+from proctor_gateway.server.usage import UsageEndpoint, measure
 
 
 class Internal:
@@ -30,6 +36,9 @@ class Internal:
             Route("/readyz", self.readyz, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
             Route("/internal/connectors/{namespace}/{name}/probe", self.probe, methods=["POST"]),
+            *Upgrades(self._context).routes(),
+            *Objectives(self._context).routes(),
+            *UsageEndpoint(self._context).routes(),
         ]
         return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
 
@@ -43,14 +52,14 @@ class Internal:
         return json_response({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
-        """Prometheus' text format."""
+        """Prometheus' text format. While the store is away the budgets are as they were when it was last read."""
+        with contextlib.suppress(StoreAway):
+            await measure(self._context)
         return Response(generate_latest(self._context.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def probe(self, request: Request) -> Response:
         """What the connector's system answers now. For the operator alone, with a token made for the gateway."""
-        bearer = await self._context.identities.bearer(request.headers.get("authorization"))
-        if not bearer.for_gateway or bearer.identity.username != self._context.settings.operator:
-            raise Problem(403, Reason.FORBIDDEN, f"only {self._context.settings.operator} may probe connectors")
+        await check_operator(self._context, request, "probe connectors")
         namespace, name = request.path_params["namespace"], request.path_params["name"]
         connector = self._context.known.connector(namespace, name)
         if connector is None:

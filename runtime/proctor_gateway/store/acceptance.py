@@ -136,6 +136,8 @@ def _row(asked: Acceptance) -> dict[str, Any]:
         "input": request.input,
         "conversation": request.conversation,
         "metadata": request.metadata,
+        "purpose": request.purpose,
+        "pinned": request.pinned,
         "trace_id": request.trace_id,
         "parent_span": request.parent_span,
         "created_at": request.created_at,

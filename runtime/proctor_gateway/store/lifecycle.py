@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from proctor_gateway.calls import Call, CallState
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store.calls import list_calls, under_way
+from proctor_gateway.store.outcomes import record
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, outcomes, tasks
 from proctor_gateway.store.tasks import must_get
@@ -23,15 +24,21 @@ from proctor_gateway.verdict import Again, AttemptEnd, Bounds, End, Lost, judge
 
 
 def dispatch(
-    connection: sa.Connection, task: Task, owner: str, revision: str, timeout: timedelta, now: datetime
+    connection: sa.Connection,
+    task: Task,
+    owner: str,
+    revision: str,
+    timeout: timedelta,
+    now: datetime,
+    arm: str | None = None,
 ) -> Task | None:
     """Begin the next attempt. None if the task is not the owner's any more, has ended or is to be stopped.
 
-    The first attempt sets revision, start and deadline; later ones leave them as they are.
+    The first attempt sets revision, arm, start and deadline; later ones leave them as they are.
     """
     begun = isinstance(task.state, Running)
     before = task.state.attempts if isinstance(task.state, Running) else 0
-    first = {} if begun else {"revision": revision, "started_at": now, "deadline": now + timeout}
+    first = {} if begun else {"revision": revision, "arm": arm, "started_at": now, "deadline": now + timeout}
     changed = connection.execute(
         sa.update(tasks)
         .where(
@@ -135,24 +142,7 @@ def _end(connection: sa.Connection, row: Any, end: End, now: datetime) -> None:
             live=False,
         )
     )
-    connection.execute(
-        sa.insert(outcomes).values(
-            task=row.id,
-            namespace=row.namespace,
-            agent=row.agent,
-            revision=row.revision,
-            phase=end.phase,
-            reason=fault.reason if fault else None,
-            attempts=row.attempts,
-            seconds=(now - row.created_at).total_seconds(),
-            steps=row.steps,
-            tool_calls=row.tool_calls,
-            input_tokens=row.input_tokens,
-            output_tokens=row.output_tokens,
-            cost=row.cost,
-            finished_at=now,
-        )
-    )
+    record(connection, row, end, now)
 
 
 def stop(connection: sa.Connection, task: str, fault: Fault, now: datetime) -> Task | None:

@@ -7,7 +7,7 @@ from typing import Any
 from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Ended, Fault, Phase, Request, Running, State, Task, Usage, Waiting
+from proctor_gateway.tasks import Ended, Fault, Phase, Purpose, Request, Running, State, Task, Usage, Waiting
 
 
 def to_task(row: Any) -> Task:
@@ -23,9 +23,11 @@ def to_task(row: Any) -> Task:
         parent_span=row.parent_span,
         conversation=row.conversation,
         metadata=row.metadata,
+        purpose=Purpose(row.purpose),
+        pinned=row.pinned,
     )
     usage = Usage(row.steps, row.tool_calls, row.input_tokens, row.output_tokens, row.cost)
-    return Task(request, _state(row), usage)
+    return Task(request, _state(row), usage, row.arm)
 
 
 def _state(row: Any) -> State:

@@ -63,11 +63,14 @@ tasks = sa.Table(
     sa.Column("input", _json()),
     sa.Column("conversation", sa.Text),
     sa.Column("metadata", _json(), nullable=False),
+    sa.Column("purpose", sa.String(16), nullable=False),
+    sa.Column("pinned", sa.String(63)),
     sa.Column("trace_id", sa.String(32), nullable=False),
     sa.Column("parent_span", sa.String(16), nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("phase", sa.String(16), nullable=False),
     sa.Column("revision", sa.String(63), nullable=False),
+    sa.Column("arm", sa.String(16)),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("losses", sa.Integer, nullable=False),
     sa.Column("started_at", UtcTime),
@@ -96,6 +99,7 @@ tasks = sa.Table(
 """`owner` is the instance that drives the task, `stop` the reason for which someone wants it ended.
 
 `attempts` counts dispatches, `losses` those whose pod or gateway went away in the middle.
+`purpose` says for whom it runs, `pinned` on which revision it must, `arm` which one was drawn for it.
 `live` is the fence: while it is false, the token of the last attempt opens nothing, so that what is judged about the
 attempt's calls stays true afterwards.
 `counted_*` is what limits of the task are held against: what is spent, and what is reserved for calls that are under
@@ -199,14 +203,72 @@ outcomes = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("steps", sa.Integer, nullable=False),
     sa.Column("tool_calls", sa.Integer, nullable=False),
+    sa.Column("tool_errors", sa.Integer, nullable=False),
     sa.Column("input_tokens", sa.BigInteger, nullable=False),
     sa.Column("output_tokens", sa.BigInteger, nullable=False),
     sa.Column("cost", Money),
+    sa.Column("escalated", sa.Boolean, nullable=False),
+    sa.Column("confidence", sa.Float),
+    sa.Column("feedback", sa.Boolean),
+    sa.Column("quality", sa.Float),
+    sa.Column("comment", sa.Text),
+    sa.Column("judged_by", sa.Text),
+    sa.Column("judged_at", UtcTime),
     sa.Column("finished_at", UtcTime, nullable=False),
     sa.Index(None, "namespace", "agent", "finished_at"),
     sa.Index(None, "finished_at"),
 )
-"""One row for each ended task, without what was said in it; it outlives the task. `seconds` runs from acceptance."""
+"""One row for each ended live task, without what was said in it; it outlives the task. `seconds` runs from acceptance.
+
+`feedback` is the success that somebody says it was, `quality` from 0 to 1 how good; neither is there until it is said.
+"""
+
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("assignment", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("task", sa.String(64), nullable=False),
+    sa.Column("namespace", sa.String(63), nullable=False),
+    sa.Column("agent", sa.String(253), nullable=False),
+    sa.Column("rollout", sa.String(253), nullable=False),
+    sa.Column("revision", sa.String(63), nullable=False),
+    sa.Column("weight", sa.Integer, nullable=False),
+    sa.Column("arm", sa.String(16)),
+    sa.Column("propensity", sa.String(16), nullable=False),
+    sa.Column("conversation", sa.Boolean, nullable=False),
+    sa.Column("counts", sa.Boolean, nullable=False),
+    sa.Column("assigned_at", UtcTime, nullable=False),
+    sa.Column("deadline", UtcTime, nullable=False),
+    sa.Index(None, "namespace", "agent", "rollout", "assignment"),
+    sa.Index(None, "assigned_at"),
+)
+"""One row for each live task that began during an upgrade, in the order in which they were bound to a revision.
+
+The number is that order for every reader: it is counted under a lock that is held until the commit. `counts` says
+that the arm was drawn for this very task: neither without an arm, nor a later one of a conversation.
+"""
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("agent", sa.String(253), primary_key=True),
+    sa.Column("rollout", sa.String(253), primary_key=True),
+    sa.Column("conversation", sa.String(64), primary_key=True),
+    sa.Column("arm", sa.String(16)),
+    sa.Column("propensity", sa.String(16), nullable=False),
+    sa.Column("began_at", UtcTime, nullable=False),
+    sa.Index(None, "began_at"),
+)
+"""On which arm a conversation began during an upgrade. The conversation is named by its SHA-256."""
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+"""Numbers that only rise."""
 
 readings = sa.Table(
     "readings",
@@ -254,7 +316,9 @@ instances = sa.Table(
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("started_at", UtcTime, nullable=False),
     sa.Column("seen_at", UtcTime, nullable=False),
+    sa.Column("seen", _json()),
 )
+"""`seen` is the upgrade and its weight that the instance draws by, for each agent that has one."""
 
 known = sa.Table(
     "known",

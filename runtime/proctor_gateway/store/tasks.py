@@ -10,13 +10,16 @@ import sqlalchemy as sa
 from proctor_gateway.store.calls import is_running
 from proctor_gateway.store.rows import to_task
 from proctor_gateway.store.tables import tasks
-from proctor_gateway.tasks import OPEN, Phase, Task
+from proctor_gateway.tasks import OPEN, Phase, Purpose, Task
 
 
 def open_tasks(connection: sa.Connection, namespace: str, agent: str) -> int:
-    """How many tasks of the agent are not ended."""
+    """How many live tasks of the agent are not ended."""
     query = sa.select(sa.func.count()).where(
-        tasks.c.namespace == namespace, tasks.c.agent == agent, tasks.c.phase.in_(OPEN)
+        tasks.c.namespace == namespace,
+        tasks.c.agent == agent,
+        tasks.c.phase.in_(OPEN),
+        tasks.c.purpose == Purpose.LIVE,
     )
     return int(connection.execute(query).scalar_one())
 

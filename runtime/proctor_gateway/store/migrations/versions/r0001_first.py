@@ -20,8 +20,51 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("started_at", _TIME, nullable=False),
         sa.Column("seen_at", _TIME, nullable=False),
+        sa.Column("seen", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instances")),
     )
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
+    )
+    op.create_table(
+        "assignments",
+        sa.Column("assignment", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("rollout", sa.String(length=253), nullable=False),
+        sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("weight", sa.Integer(), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=True),
+        sa.Column("propensity", sa.String(length=16), nullable=False),
+        sa.Column("conversation", sa.Boolean(), nullable=False),
+        sa.Column("counts", sa.Boolean(), nullable=False),
+        sa.Column("assigned_at", _TIME, nullable=False),
+        sa.Column("deadline", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("assignment", name=op.f("pk_assignments")),
+    )
+    op.create_index(op.f("ix_assignments_assigned_at"), "assignments", ["assigned_at"], unique=False)
+    op.create_index(
+        op.f("ix_assignments_namespace_agent_rollout_assignment"),
+        "assignments",
+        ["namespace", "agent", "rollout", "assignment"],
+        unique=False,
+    )
+    op.create_table(
+        "conversations",
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("rollout", sa.String(length=253), nullable=False),
+        sa.Column("conversation", sa.String(length=64), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=True),
+        sa.Column("propensity", sa.String(length=16), nullable=False),
+        sa.Column("began_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "agent", "rollout", "conversation", name=op.f("pk_conversations")),
+    )
+    op.create_index(op.f("ix_conversations_began_at"), "conversations", ["began_at"], unique=False)
     op.create_table(
         "known",
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -36,15 +79,25 @@ def upgrade() -> None:
         sa.Column("namespace", sa.String(length=63), nullable=False),
         sa.Column("agent", sa.String(length=253), nullable=False),
         sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=True),
+        sa.Column("deadline", _TIME, nullable=True),
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False),
         sa.Column("tool_calls", sa.Integer(), nullable=False),
+        sa.Column("tool_errors", sa.Integer(), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.String(64), nullable=True),
+        sa.Column("escalated", sa.Boolean(), nullable=False),
+        sa.Column("confidence", sa.Float(), nullable=True),
+        sa.Column("feedback", sa.Boolean(), nullable=True),
+        sa.Column("quality", sa.Float(), nullable=True),
+        sa.Column("comment", sa.Text(), nullable=True),
+        sa.Column("judged_by", sa.Text(), nullable=True),
+        sa.Column("judged_at", _TIME, nullable=True),
         sa.Column("finished_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("task", name=op.f("pk_outcomes")),
     )
@@ -115,11 +168,14 @@ def upgrade() -> None:
         sa.Column("input", sa.JSON(), nullable=True),
         sa.Column("conversation", sa.Text(), nullable=True),
         sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("pinned", sa.String(length=63), nullable=True),
         sa.Column("trace_id", sa.String(length=32), nullable=False),
         sa.Column("parent_span", sa.String(length=16), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("losses", sa.Integer(), nullable=False),
         sa.Column("started_at", _TIME, nullable=True),
@@ -179,6 +235,32 @@ def upgrade() -> None:
         sa.Column("finished_at", _TIME, nullable=True),
         sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_calls_task"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_calls")),
+    )
+    op.create_table(
+        "answers",
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["task", "sequence"], ["calls.task", "calls.sequence"], name=op.f("fk_answers_task_sequence"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_answers")),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("name", sa.String(length=253), nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
+        sa.Column("asked", sa.Boolean(), nullable=False),
+        sa.Column("decision", sa.String(length=63), nullable=True),
+        sa.Column("decided_by", sa.JSON(), nullable=True),
+        sa.Column("comment", sa.Text(), nullable=True),
+        sa.Column("answer", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_approvals_task"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_approvals")),
+        sa.UniqueConstraint("namespace", "name", name=op.f("uq_approvals_namespace_name")),
     )
     op.create_table(
         "readings",

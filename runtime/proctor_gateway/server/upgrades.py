@@ -1,0 +1,84 @@
+"""What the operator asks while it upgrades an agent: what became of the tasks, and who gets them now."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from proctor_gateway.arms import split_of
+from proctor_gateway.context import Context
+from proctor_gateway.draws import said
+from proctor_gateway.errors import Problem
+from proctor_gateway.reasons import Reason
+from proctor_gateway.server.answers import json_response
+from proctor_gateway.server.operator import agent_of, check_operator, number
+from proctor_gateway.store import assignments
+from proctor_gateway.tasks import instant
+
+_BASE: Final = "/internal/agents/{namespace}/{agent}"
+_LISTED: Final = 1000
+_MOST: Final = 10**18
+
+
+class Upgrades:
+    """The handlers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Their paths."""
+        return [
+            Route(f"{_BASE}/outcomes", self.outcomes, methods=["GET"]),
+            Route(f"{_BASE}/traffic", self.traffic, methods=["GET"]),
+        ]
+
+    async def outcomes(self, request: Request) -> Response:
+        """The draws of an upgrade that are evidence, in their order, each with what became of it so far.
+
+        One whose conversation had begun before is not listed: it was not drawn for itself.
+        """
+        await check_operator(self._context, request, "read outcomes")
+        rollout = request.query_params.get("rollout")
+        if not rollout:
+            raise Problem(400, Reason.INVALID_REQUEST, "rollout is missing")
+        feed = assignments.Feed(
+            namespace=request.path_params["namespace"],
+            agent=request.path_params["agent"],
+            rollout=rollout,
+            after=number(request, "after", 0, _MOST),
+            limit=number(request, "limit", _LISTED, _LISTED),
+        )
+        # Read before the rows: what is not among them at this time is certain to be listed by the next question.
+        now = self._context.clock.now()
+        items = await self._context.database.read(lambda c: assignments.listed(c, feed))
+        return json_response({"items": items, "asOf": instant(now)})
+
+    async def traffic(self, request: Request) -> Response:
+        """By which upgrade and weight this instance draws, whether all others do, and what each revision has."""
+        await check_operator(self._context, request, "read the traffic")
+        agent = agent_of(self._context, request)
+        namespace, name = agent.metadata.namespace, agent.metadata.name
+        split = split_of(agent)
+        now = self._context.clock.now()
+        silent = timedelta(seconds=self._context.settings.takeover)
+
+        def read(connection: sa.Connection) -> dict[str, Any]:
+            seen = assignments.all_seen(connection, silent, now)
+            expected = said(split) if split else None
+            return {
+                "gateways": len(seen),
+                "agreed": bool(seen)
+                and all(each is not None and each.get(f"{namespace}/{name}") == expected for each in seen),
+                "inFlight": assignments.in_flight(connection, namespace, name),
+                "begun": assignments.begun(connection, namespace, name, split.rollout) if split else {},
+            }
+
+        found = await self._context.database.read(read)
+        about = {"rollout": split.rollout if split else None, "weight": split.weight if split else 0}
+        return json_response({"asOf": instant(now), **about, **found})
