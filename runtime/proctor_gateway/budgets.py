@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from proctor.api.bounds import BudgetScope, Overrun, Period
+from proctor.api.bounds import Overrun, Period
 from proctor_gateway.calls import CallState, Outcome
-from proctor_gateway.spending import Account, Allowance, Balance, Exceeded, Purse, judge, judge_intake
+from proctor_gateway.spending import Account, Allowance, Balance, Exceeded, Purse, day_of, judge, judge_intake
 from proctor_gateway.store import accounts as store
 from proctor_gateway.store.accounts import Owner
 from proctor_gateway.worst_case import NOTHING, Ask
@@ -34,7 +34,7 @@ class Bill:
 
     def accounts(self, now: datetime) -> dict[str, Account]:
         """Where it is counted: the agent's day, and whatever its limits count."""
-        found = [_day(self.owner).account(now)]
+        found = [day_of(self.owner.namespace, self.owner.agent).account(now)]
         found += [each.account(now) for each in self.allowances if each.per is not Period.TASK]
         return {each.key: each for each in found}
 
@@ -162,10 +162,6 @@ def _note(connection: sa.Connection, ask: Ask, exceeded: Exceeded, wanted: dict[
     key = allowance.account(now).key
     if key in wanted:
         store.refuse(connection, key, now, ask.cost(ask.least) or _ZERO, ask.tokens(ask.least))
-
-
-def _day(owner: Owner) -> Allowance:
-    return Allowance("", Period.DAY, BudgetScope.AGENT, owner.namespace, owner.agent, Overrun.WARN)
 
 
 def _bounds_calls(allowance: Allowance) -> bool:

@@ -66,6 +66,11 @@ class Allowance:
         return Account(self.scope, self.namespace, self.subject, self.per, found.start, found.end)
 
 
+def day_of(namespace: str, agent: str) -> Allowance:
+    """What is counted of every agent, whatever its budgets: its day."""
+    return Allowance("", Period.DAY, BudgetScope.AGENT, namespace, agent, Overrun.WARN)
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     """What is used of an account. `held` is reserved: by calls under way, and by calls whose outcome nobody knows."""

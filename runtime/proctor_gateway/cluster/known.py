@@ -46,6 +46,10 @@ class Known:
         self._listeners: list[Listener] = []
         self._listed: list[Callable[[Kind], None]] = []
 
+    def agents(self) -> Sequence[Agent]:
+        """All agents."""
+        return list(self._agents.values())
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The Agent of that name."""
         return self._agents.get(Key(namespace, name))
