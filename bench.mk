@@ -6,3 +6,10 @@ AGENTS ?= 100
 
 bench-operator: ## the operator under a fleet of AGENTS="100 1000", beside plain Deployments
 	@uv run python -m tests.bench.fleet --agents $(AGENTS)
+
+RUNS ?= 500
+
+.PHONY: bench-evidence
+
+bench-evidence: ## errors and cost of the evidence of upgrades, simulated; writes docs/evidence.md
+	@uv run python -m tests.bench.evidence --runs $(RUNS) --write
