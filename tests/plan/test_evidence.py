@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proctor.api import names
-from proctor.delivery.machine import Seen
+from proctor.delivery.facts import Seen
 from proctor.plan import evidence
 from proctor.plan.world import Manifest
 from tests.plan import examples

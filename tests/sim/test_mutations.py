@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from proctor.api.meta import Condition
-from proctor.delivery import machine
-from proctor.delivery.machine import Evidence, Seen
+from proctor.delivery import starting
+from proctor.delivery.facts import Evidence, Seen
 from proctor.plan import agent as agent_plan
 from proctor.plan import conditions, evidence, isolation, pod, status
 from proctor.plan.world import Manifest, Plan
@@ -143,7 +143,7 @@ def _probe_belongs_to_nobody(patch: pytest.MonkeyPatch) -> None:
 
 
 def _refusal_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(machine, "_failed", lambda rollout, wanted, _, now: machine._try(rollout.stable, wanted, now))
+    patch.setattr(starting, "failed", lambda rollout, wanted, _, now: starting.tried(rollout.stable, wanted, now))
 
 
 def _old_pods_stay(patch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,12 @@ FIELD_MANAGER: Final = "proctor"
 AGENT: Final = f"{GROUP}/agent"
 CONNECTOR: Final = f"{GROUP}/connector"
 REVISION: Final = f"{GROUP}/revision"
+RECORD: Final = f"{GROUP}/record"
+"""Label of a ConfigMap in which proctor keeps what it measured of a revision: `evidence` or `baseline`."""
+ROLLOUT: Final = f"{GROUP}/rollout"
+"""Annotation: the upgrade to which an object belongs."""
+COMMAND: Final = f"{GROUP}/command"
+"""Annotation on an Agent: what a person says to its upgrade, `<verb>@<revision>/<nonce>`."""
 PROBE: Final = f"{GROUP}/probe"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 COMPONENT: Final = "app.kubernetes.io/component"
@@ -58,6 +64,16 @@ def of_revision(agent: str, revision: str) -> str:
 def of_agent(agent: str) -> str:
     """The name of everything that exists once an agent: ServiceAccount, NetworkPolicy, PodDisruptionBudget."""
     return fit(f"agent-{agent}")
+
+
+def of_record(agent: str, record: str, revision: str) -> str:
+    """The name of the ConfigMap that keeps what was measured of a revision."""
+    return fit(f"{agent}-{record}-{revision}")
+
+
+def of_question(agent: str, revision: str, step: int, asked: int) -> str:
+    """The name of the Approval of a step of an upgrade, asked at that time in seconds since 1970."""
+    return fit(f"{agent}-{revision}-step-{step}-{asked}")
 
 
 def isolation_probe(namespace: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from proctor.api.fields import SET, Time, by
+from proctor.api.fields import ATOMIC, SET, Time, by
 from proctor.api.meta import Report
 
 Figure = Annotated[str, Field(max_length=32)]
@@ -78,6 +78,8 @@ class RevisionStatus(Report):
     """Revisions that failed: refused until the spec changes, or a person says `retry`."""
     previous: str | None = None
     """The revision that was stable before."""
+    served: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """Revisions that have been stable, the latest first."""
     undone_to: str | None = None
     """The recorded revision that is wanted instead of the spec's, since somebody said `undo`."""
     undone_from: str | None = None
@@ -207,15 +209,15 @@ class RolloutStatus(Report):
     mirror: Annotated[int, Field(ge=0, le=100)] | None = None
     """The share of live tasks, in percent, that are copied to the candidate. Absent: none."""
     stage: str | None = None
-    """Of Aborting: Withdrawing, Draining or ScalingDown."""
+    """Of Aborting: Withdrawing, Draining or ScalingDown; of Watching: Retiring while the revision before has pods."""
     until: Time | None = None
     """When the pause or the watch ends by itself."""
-    is_approved: bool = False
-    """Whether people have approved the step."""
+    cause: OutcomeType | None = None
+    """Of Aborting: what it will have been."""
     exposed: int = 0
     """Live tasks that the candidate has begun."""
     offset: int = 0
-    """Those of them that were begun before the step."""
+    """Tasks of the candidate that had been counted when the step began."""
     reason: str | None = None
     message: str | None = None
     exams: Annotated[tuple[ExamStatus, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()

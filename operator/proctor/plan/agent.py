@@ -6,11 +6,17 @@ from datetime import datetime, timedelta
 
 from proctor.api import digest, names
 from proctor.api.meta import ConditionStatus
-from proctor.delivery import machine
-from proctor.delivery.machine import Decision, Evidence, Failed, Rollout, Wanted
-from proctor.plan import children, drift, evidence, findings, objectives, revision, status
+from proctor.delivery import machine, phases
+from proctor.delivery.decision import Decision
+from proctor.delivery.facts import Wanted
+from proctor.delivery.phases import AwaitingApproval, Failed, Rollout
+from proctor.plan import children, drift, findings, objectives, question, revision, status, upgrade, wish
 from proctor.plan.findings import Obstacle
+from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
+from proctor.plan.status import Upgrading
+from proctor.plan.upgrade import Known
+from proctor.plan.wish import Wish
 from proctor.plan.world import Deletion, Event, Manifest, Plan, World, deletion_of, label_of
 
 _KEPT_PER_REVISION = ("Deployment", "ConfigMap")
@@ -20,36 +26,48 @@ _KEPT_PER_REVISION = ("Deployment", "ConfigMap")
 def plan_agent(world: World, now: datetime) -> Plan:
     """What should exist for the Agent, what its status says, and when to look again."""
     obstacles = findings.obstacles(world)
-    seen = evidence.gather(world)
-    if obstacles:
-        return _hold(world, obstacles, seen, now)
-    wanted = revision.of_spec(world, world.instructions or "")
-    before = status.rollout_of(world.agent.status)
-    asked = Wanted(wanted.hash, world.agent.spec.rollout.progress_deadline, _replicas(world))
-    decision = machine.decide(asked, before, seen, now)
-    known = {**revision.recorded(world.children), wanted.hash: wanted}
-    report = status.report(world, decision.rollout, seen, (), now)
-    return Plan(
-        applies=drift.changed(_desired(world, decision.rollout, known), world.children),
-        status=report if report != world.agent.status.dump() else None,
-        events=_events(world, decision, report),
-        deletions=_deletions(world, decision.rollout),
-        wake_at=_wake_at(world, decision, now),
-        rests_on=_evidence_of_refusal(world, before, decision.rollout),
-    )
+    before = rollout_of(world.agent.status)
+    known = upgrade.known_of(world, before, now)
+    if not obstacles:
+        return _decided(world, wish.wish_of(world), before, known, (), now)
+    if before is not None and (under_way := phases.upgrade_of(before)) is not None:
+        # A candidate that does harm is withdrawn whatever else is wrong.
+        return _decided(world, wish.unchanged(world, under_way.candidate), before, known, obstacles, now)
+    return _hold(world, obstacles, known, now)
 
 
 def plan_refused(world: World, obstacle: Obstacle, now: datetime) -> Plan:
     """The cluster refused what was planned: only the status changes, and says why."""
-    return _hold(world, (obstacle,), evidence.gather(world), now)
+    return _hold(world, (obstacle,), upgrade.known_of(world, rollout_of(world.agent.status), now), now)
 
 
-def _hold(world: World, obstacles: tuple[Obstacle, ...], seen: Evidence, now: datetime) -> Plan:
+def _decided(
+    world: World, wanted: Wish, before: Rollout | None, known: Known, obstacles: tuple[Obstacle, ...], now: datetime
+) -> Plan:
+    decision = machine.decide(wanted.wanted, before, known.evidence, now, wanted.command)
+    rollout = decision.rollout
+    report = status.report(world, Upgrading.of(world, wanted, decision, known, now), obstacles, now)
+    record = upgrade.make_record(world, before, known) if before else None
+    return Plan(
+        applies=(
+            # Before the status that rests on it: what was counted once must never be counted as less.
+            *((record,) if record else ()),
+            *drift.changed(_desired(world, rollout, wanted.known, wanted.wanted), world.children),
+        ),
+        status=report if report != world.agent.status.dump() else None,
+        events=(*wanted.told, *_events(world, decision, report)),
+        deletions=_deletions(world, rollout),
+        wake_at=_wake_at(world, decision, now),
+        rests_on=_evidence_of_refusal(world, before, rollout),
+    )
+
+
+def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: datetime) -> Plan:
     # What serves goes on serving as it was last decided: an obstacle in the new spec is no reason to touch it.
-    rollout = status.rollout_of(world.agent.status) or machine.recovered(seen)
-    report = status.report(world, rollout, seen, obstacles, now)
-    known = revision.recorded(world.children)
-    desired = _desired(world, rollout, known) if rollout else ()
+    rollout = rollout_of(world.agent.status) or machine.recovered(known.evidence)
+    report = status.report(world, Upgrading.as_it_was(world, rollout, known), obstacles, now)
+    bundles = revision.recorded(world.children)
+    desired = _desired(world, rollout, bundles, None) if rollout else ()
     return Plan(
         applies=drift.changed(desired, world.children),
         status=report if report != world.agent.status.dump() else None,
@@ -58,22 +76,37 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], seen: Evidence, now: da
     )
 
 
-def _desired(world: World, rollout: Rollout, known: dict[str, Revision]) -> tuple[Manifest, ...]:
+def _desired(world: World, rollout: Rollout, known: dict[str, Revision], wanted: Wanted | None) -> tuple[Manifest, ...]:
     agent, platform = world.agent, world.platform
-    live = [known[each] for each in machine.live_revisions(rollout) if each in known]
+    live = [known[each] for each in phases.live_revisions(rollout) if each in known]
+    sizes = {each.hash: _size(world, rollout, each.hash, wanted) for each in live}
     return (
         children.make_service_account(agent),
         children.make_network_policy(agent, platform),
         children.make_disruption_budget(agent),
         *(children.make_controller_revision(agent, each, _number(world, each)) for each in live),
         *(children.make_config(agent, each) for each in live),
-        *(children.make_deployment(agent, each, _replicas(world), platform) for each in live),
+        *(children.make_deployment(agent, each, sizes[each.hash], platform) for each in live),
+        *_questions(world, rollout, wanted),
     )
 
 
-def _replicas(world: World) -> int:
-    spec = world.agent.spec
-    return 0 if spec.suspend else spec.runtime.replicas
+def _size(world: World, rollout: Rollout, revision_hash: str, wanted: Wanted | None) -> int:
+    deployment = world.child("Deployment", names.of_revision(world.agent.metadata.name, revision_hash))
+    there = int(deployment["spec"].get("replicas", 1)) if deployment else None
+    if wanted is None and there is not None and phases.upgrade_of(rollout) is not None:
+        return there
+    weight = machine.weight(rollout, wanted) if wanted else 0
+    return upgrade.replicas_of(rollout, revision_hash, wish.replicas_of(world), weight, there)
+
+
+def _questions(world: World, rollout: Rollout, wanted: Wanted | None) -> tuple[Manifest, ...]:
+    if not isinstance(rollout, AwaitingApproval) or wanted is None:
+        return ()
+    asked = question.make_approval(world.agent, rollout, wanted)
+    # The spec of a question never changes; nor do we write it again for anything that somebody else notes on it.
+    is_asked = world.child("Approval", question.name_of(world.agent, rollout)) is not None
+    return () if asked is None or is_asked else (asked,)
 
 
 def _number(world: World, wanted: Revision) -> int:
@@ -91,12 +124,12 @@ def _history(world: World) -> list[Manifest]:
 
 def _deletions(world: World, rollout: Rollout) -> tuple[Deletion, ...]:
     # Also those whose record somebody deleted: they cannot be made again, but they go on serving.
-    live = set(machine.live_revisions(rollout))
+    live = set(phases.live_revisions(rollout))
     idle = (
         each
         for kind in _KEPT_PER_REVISION
         for each in world.children
-        if each["kind"] == kind and label_of(each, names.REVISION) not in live
+        if each["kind"] == kind and label_of(each, names.REVISION) not in live and not label_of(each, names.RECORD)
     )
     return tuple(
         deletion_of(each) for each in (*idle, *_forgotten(world, live)) if not each["metadata"].get("deletionTimestamp")
@@ -114,7 +147,10 @@ def _evidence_of_refusal(world: World, before: Rollout | None, rollout: Rollout)
 def _forgotten(world: World, live: set[str]) -> list[Manifest]:
     old = [each for each in _history(world) if label_of(each, names.REVISION) not in live]
     newest_first = sorted(old, key=lambda each: -int(each["revision"]))
-    return newest_first[world.agent.spec.rollout.history_limit :]
+    forgotten = newest_first[world.agent.spec.rollout.history_limit :]
+    kept = {label_of(each, names.REVISION) for each in _history(world) if each not in forgotten} | live
+    records = (each for each in world.children if each["kind"] == "ConfigMap" and label_of(each, names.RECORD))
+    return [*forgotten, *(each for each in records if label_of(each, names.REVISION) not in kept)]
 
 
 def _events(world: World, decision: Decision, report: Manifest) -> tuple[Event, ...]:
@@ -156,4 +192,5 @@ def _wake_at(world: World, decision: Decision, now: datetime) -> datetime:
     # The agent's own share of the interval, so that a thousand agents do not wake together.
     jitter = 1 - int(digest.short(world.agent.metadata.uid, 4), 16) / 0xFFFF * 0.2
     resync = now + timedelta(seconds=seconds * jitter)
-    return min(resync, decision.wake_at) if decision.wake_at else resync
+    poll = now + upgrade.POLL if upgrade.is_followed(decision.rollout) else resync
+    return min(resync, poll, decision.wake_at) if decision.wake_at else min(resync, poll)

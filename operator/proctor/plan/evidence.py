@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from proctor.api import names
-from proctor.delivery.machine import Evidence, Seen
+from proctor.delivery.facts import Evidence, Seen
 from proctor.plan.world import Manifest, World, label_of
 
 _NO_IMAGE = {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"}

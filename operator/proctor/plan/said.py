@@ -44,6 +44,8 @@ class OutcomeItem(Report):
     tool_calls: int = 0
     tool_errors: int = 0
     escalated: bool = False
+    success: bool | None = None
+    """Whether it is a success, by its phase or by what somebody said of it later."""
     quality: float | None = None
     confidence: float | None = None
     conversation: bool = False

@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
 
 from proctor.api import names
 from proctor.api.agent import AgentStatus, Endpoints, NetworkIsolation, SandboxStatus
-from proctor.api.progress import Phase, RevisionStatus, RolloutStatus
-from proctor.delivery import machine
-from proctor.delivery.machine import Evidence, Failed, Initial, Progressing, Rollout, Seen, Settled
-from proctor.plan import conditions, findings, objectives
+from proctor.api.fields import format_time
+from proctor.api.progress import RevisionStatus, RolloutStatus
+from proctor.delivery import phases
+from proctor.delivery.decision import Decision
+from proctor.delivery.facts import Evidence, Seen
+from proctor.delivery.phases import Aborting, Failed, Initial, Place, Progressing, Reverting, Rollout, Settled, Starting
+from proctor.plan import conditions, findings, objectives, progress, telling
 from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
 from proctor.plan.indications import Subject
+from proctor.plan.upgrade import Known
+from proctor.plan.wish import Wish
 from proctor.plan.world import Isolation, Manifest, World
 
 
-def rollout_of(status: AgentStatus) -> Rollout | None:
-    """Where the rollout was when the status was written; None if the status does not tell, or contradicts itself."""
-    rollout, revision = status.rollout, status.revision
-    if rollout is None:
-        return None
-    match rollout.phase, revision.stable, revision.candidate, rollout.started_at:
-        case "Settled", str() as stable, _, _:
-            return Settled(stable)
-        case "Initial", _, str() as candidate, since:
-            return Initial(candidate, since)
-        case "Progressing", str() as stable, str() as candidate, since:
-            return Progressing(stable, candidate, since)
-        case "Failed", stable, _, datetime() as since if revision.blocked:
-            return Failed(stable, revision.blocked[0], since, rollout.reason or "Failed", rollout.message or "")
-        case _:
-            return None
+@dataclass(frozen=True)
+class Upgrading:
+    """What the status tells of the rollout."""
+
+    rollout: Rollout | None
+    revision: RevisionStatus
+    told: RolloutStatus | None
+    known: Known
+    last_command: str | None = None
+
+    @classmethod
+    def of(cls, world: World, wanted: Wish, decision: Decision, known: Known, now: datetime) -> Upgrading:
+        """After a decision."""
+        revision, told = telling.told(world, wanted, decision, known, now)
+        return cls(decision.rollout, revision, told, known, wanted.said)
+
+    @classmethod
+    def as_it_was(cls, world: World, rollout: Rollout | None, known: Known) -> Upgrading:
+        """While nothing can be decided."""
+        status = world.agent.status
+        if rollout is None:
+            return cls(None, status.revision, None, known, status.last_handled_command)
+        told = status.rollout or RolloutStatus(**progress.facts_of(rollout, None))
+        revision = progress.revision_status(rollout, status.revision)
+        kept = {"undone_to": status.revision.undone_to, "undone_from": status.revision.undone_from}
+        return cls(rollout, revision.model_copy(update=kept), told, known, status.last_handled_command)
 
 
-def report(
-    world: World, rollout: Rollout | None, seen: Evidence, obstacles: tuple[Obstacle, ...], now: datetime
-) -> Manifest:
+def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], now: datetime) -> Manifest:
     """The whole new status, as JSON."""
-    agent = world.agent
-    stable = machine.stable_of(rollout) if rollout else None
+    agent, rollout, seen = world.agent, upgrading.rollout, upgrading.known.evidence
+    stable = phases.stable_of(rollout) if rollout else None
     pods = seen.of(stable) if stable else None
     isolation = _isolation(world)
     slos = objectives.report(Subject.of(agent), world.indications, now)
@@ -49,15 +62,20 @@ def report(
         observed_generation=agent.metadata.generation,
         conditions=conditions.merge(
             agent.status.conditions,
-            (*_findings(world, rollout, seen, pods, obstacles, isolation), *slos.findings),
+            (
+                *_findings(world, rollout, seen, pods, obstacles, isolation),
+                *telling.health(rollout, upgrading.known),
+                *slos.findings,
+            ),
             agent.metadata.generation,
             now,
         ),
-        revision=_revision(rollout),
-        rollout=_rollout(rollout),
+        revision=upgrading.revision,
+        rollout=upgrading.told,
+        last_handled_command=upgrading.last_command,
         replicas=_replicas(world, stable),
         ready_replicas=pods.ready if pods else 0,
-        selector=f"{names.AGENT}={agent.metadata.name}",
+        selector=_selector(agent.metadata.name, stable),
         sandbox=SandboxStatus(
             profile=agent.spec.sandbox.profile,
             network_isolation=isolation.state,
@@ -73,30 +91,9 @@ def report(
     return status.dump()
 
 
-def _revision(rollout: Rollout | None) -> RevisionStatus:
-    if rollout is None:
-        return RevisionStatus()
-    return RevisionStatus(
-        stable=machine.stable_of(rollout),
-        candidate=machine.candidate_of(rollout),
-        blocked=(rollout.blocked,) if isinstance(rollout, Failed) else (),
-    )
-
-
-def _rollout(rollout: Rollout | None) -> RolloutStatus | None:
-    match rollout:
-        case None:
-            return None
-        case Initial(since=since):
-            return RolloutStatus(phase=Phase.INITIAL, started_at=since)
-        case Settled():
-            return RolloutStatus(phase=Phase.SETTLED)
-        case Progressing(since=since):
-            return RolloutStatus(phase=Phase.PROGRESSING, started_at=since)
-        case Failed(since=since, reason=reason, message=message):
-            return RolloutStatus(phase=Phase.FAILED, started_at=since, reason=reason, message=message)
-        case _:
-            assert_never(rollout)
+def _selector(agent: str, stable: str | None) -> str:
+    """Of the stable pods alone: an autoscaler that counted a candidate's pods would take the stable's away."""
+    return f"{names.AGENT}={agent},{names.REVISION}={stable}" if stable else f"{names.AGENT}={agent}"
 
 
 def _endpoints(world: World) -> Endpoints:
@@ -171,20 +168,32 @@ def _available(world: World, pods: Seen | None) -> Finding:
     return conditions.false("Available", "NoPodReady", f"0 of {pods.wanted} pods ready{problem}")
 
 
-def _reconciling(
+def _reconciling(  # noqa: PLR0911 - one for each phase
     world: World, rollout: Rollout | None, seen: Evidence, pods: Seen | None, obstacles: tuple[Obstacle, ...]
 ) -> Finding:
     if obstacles:
         return conditions.false("Reconciling", "Blocked", "waits for somebody to change something")
     match rollout:
-        case Initial(since=None) | Progressing(since=None):
+        case Initial(since=None) | Progressing(since=None) | Starting(since=None):
             return conditions.false("Reconciling", "NoPodsAskedFor", "the rollout goes on when pods are asked for")
         case Initial(candidate=candidate) | Progressing(candidate=candidate):
             return conditions.true("Reconciling", "RolloutInProgress", _progress(candidate, seen))
+        case Starting(upgrade=upgrade):
+            return conditions.true("Reconciling", "CanaryInProgress", _progress(upgrade.candidate, seen))
+        case Aborting(stage=stage, cause=cause):
+            return conditions.true("Reconciling", "Withdrawing", f"{stage}: {cause.message}")
+        case Reverting(cause=cause):
+            return conditions.true("Reconciling", "Reverting", cause.message)
+        case _ if rollout is not None and (place := phases.place_of(rollout)) is not None:
+            return conditions.true("Reconciling", "CanaryInProgress", _step(place))
         case Settled() if pods and not world.agent.spec.suspend and not pods.all_ready:
             return conditions.true("Reconciling", "PodsNotReady", _shortage(pods))
         case _:
             return conditions.false("Reconciling", "AsDeclared", "")
+
+
+def _step(place: Place) -> str:
+    return f"{place.upgrade.candidate} is at step {place.step} of its upgrade, since {format_time(place.since)}"
 
 
 def _progress(candidate: str, seen: Evidence) -> str:

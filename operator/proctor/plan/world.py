@@ -11,6 +11,7 @@ from proctor.api import names
 from proctor.api.agent import Agent, NetworkIsolation
 from proctor.api.connector import Connector
 from proctor.plan.indications import Indications
+from proctor.plan.said import Batch, Heard
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON. Made whole by one `make_…`, never changed afterwards."""
@@ -76,6 +77,8 @@ class World:
     """The Connectors of the spec that exist, but that this version cannot read."""
     indications: Indications = field(default_factory=Indications)
     """What was counted for the agent's objectives."""
+    heard: Heard = field(default_factory=Heard)
+    """What the gateway said of the agent's upgrade."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """The owned object of that kind and name."""
@@ -113,6 +116,8 @@ class Plan:
     events: tuple[Event, ...] = ()
     deletions: tuple[Deletion, ...] = field(default=())
     """Last: if we crash before them, whatever serves still serves."""
+    batches: tuple[Batch, ...] = ()
+    """Trials that the gateway is to run for the agent."""
     rests_on: tuple[Manifest, ...] = ()
     """Objects as seen, on which a decision rests that is not taken back: if one is not so any more, do nothing."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from proctor.api import names
+from proctor.plan.said import Batch
 from proctor.plan.world import Deletion, Event, Manifest, Plan
 from proctor.shell.cache import Key, key_of
 from proctor.shell.errors import Blocked, Retry
@@ -21,6 +23,8 @@ async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
         await _apply(manifest, ports)
     if plan.status is not None:
         await _report(plan.status, about, ports)
+    for batch in plan.batches:
+        await _begin(batch, about, ports)
     for event in plan.events:
         await ports.kube.tell(about, event, ports.clock.now())
     for deletion in plan.deletions:
@@ -29,6 +33,15 @@ async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
         except Blocked as exc:
             await _tell_refused(deletion, exc, about, ports)
             raise Retry(f"{deletion.kind} {deletion.name} may not be deleted: {exc}", _REFUSED_SECONDS) from exc
+
+
+async def _begin(batch: Batch, about: Manifest, ports: Ports) -> None:
+    """Has trials run. Without an answer they are asked for again: a batch is run once, however often asked for."""
+    metadata = about["metadata"]
+    refusal = await ports.tasks.begin(metadata["namespace"], metadata["name"], batch)
+    if refusal is not None and refusal.is_refused:
+        event = Event("TrialsRefused", f"batch {batch.name}: {refusal.reason}", "Warning")
+        await ports.kube.tell(about, event, ports.clock.now())
 
 
 async def _tell_refused(deletion: Deletion, refusal: Blocked, about: Manifest, ports: Ports) -> None:
@@ -51,6 +64,10 @@ async def _refuse_foreign(manifest: Manifest, ports: Ports) -> None:
     """Server-side apply would take over an object of somebody else that happens to have the name."""
     kind, namespace, name = key_of(manifest)
     found = await ports.kube.get(kind, namespace, name)
+    if found is not None and names.RECORD in manifest["metadata"].get("labels", {}):
+        # What was measured is added to, never begun again: a record that we did not know of was not read.
+        ports.cache.put(found)
+        raise Retry(f"{kind} {namespace}/{name} is there already and has to be read first")
     if found is None or _owners(found) & _owners(manifest):
         return
     raise Blocked("NameTaken", f"{kind} {namespace}/{name} exists and is not ours: delete or rename it")

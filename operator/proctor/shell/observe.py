@@ -8,10 +8,11 @@ from typing import TypeVar
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid, Object, ObjectMeta, Status
-from proctor.plan import isolation
+from proctor.plan import isolation, upgrade
 from proctor.plan.acknowledge import KeptWorld
 from proctor.plan.connector import ConnectorWorld, is_probe_due
 from proctor.plan.isolation import IsolationWorld
+from proctor.plan.said import Heard
 from proctor.plan.world import Manifest, World
 from proctor.shell.ports import Ports
 
@@ -34,8 +35,19 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         isolation=isolation.measure(probe),
         runtime_classes=frozenset(key.name for key in cache.keys("RuntimeClass")),
         platform=ports.platform,
+        heard=await _heard(agent, owned, ports),
         indications=ports.indicators.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
+    )
+
+
+async def _heard(agent: Agent, owned: tuple[Manifest, ...], ports: Ports) -> Heard:
+    """What the gateway says of the agent's upgrade; nothing is asked while none is under way."""
+    asked = upgrade.questions(agent, owned)
+    namespace, name = agent.metadata.namespace, agent.metadata.name
+    return Heard(
+        outcomes=await ports.tasks.outcomes(namespace, name, *asked.outcomes) if asked.outcomes else None,
+        traffic=await ports.tasks.traffic(namespace, name) if asked.traffic else None,
     )
 
 

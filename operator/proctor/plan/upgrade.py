@@ -1,0 +1,147 @@
+"""What is known of an upgrade: the pods, what the gateway said, what people answered. And what is to be asked next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from proctor.api.agent import Agent
+from proctor.delivery import facts, phases
+from proctor.delivery.evidence.record import UnreadableError
+from proctor.delivery.facts import Evidence
+from proctor.delivery.phases import Aborting, AwaitingApproval, Examining, Replaying, Rollout, Starting, Upgrade
+from proctor.plan import comparison, evidence, question
+from proctor.plan.comparison import Ledger
+from proctor.plan.progress import rollout_of
+from proctor.plan.said import Outcomes, Traffic
+from proctor.plan.world import Manifest, World
+
+POLL = timedelta(seconds=2)
+"""Between two looks at an upgrade that is under way."""
+
+NOT_ASKED = "the gateway has not been asked yet"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What has to be asked of the gateway before an agent can be planned; nothing while no upgrade is under way."""
+
+    outcomes: tuple[str, int] | None = None
+    """The id of the upgrade, and the last assignment that is known."""
+    traffic: bool = False
+
+
+def questions(agent: Agent, owned: tuple[Manifest, ...]) -> Questions:
+    """What to ask, by where the status says that the upgrade is."""
+    rollout = rollout_of(agent.status)
+    if rollout is None or isinstance(rollout, Starting):
+        return Questions()
+    upgrade = phases.upgrade_of(rollout)
+    if upgrade is None:
+        return Questions()
+    if isinstance(rollout, Aborting):
+        return Questions(traffic=True)
+    if phases.place_of(rollout) is None:
+        return Questions()
+    return Questions((upgrade.id, _watermark(agent, upgrade, owned)), traffic=True)
+
+
+def _watermark(agent: Agent, upgrade: Upgrade, owned: tuple[Manifest, ...]) -> int:
+    try:
+        return comparison.ledger_of(_record(agent, upgrade, owned), upgrade, agent.spec).capital.watermark
+    except UnreadableError:
+        return -1
+
+
+def _record(agent: Agent, upgrade: Upgrade, owned: tuple[Manifest, ...]) -> Manifest | None:
+    name = comparison.name_of_record(agent, upgrade)
+    return next((each for each in owned if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name), None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of the upgrade that the status tells of."""
+
+    evidence: Evidence
+    ledger: Ledger | None = None
+    record: Manifest | None = None
+    """The ledger as it was read, before what the gateway said was added."""
+
+
+def known_of(world: World, rollout: Rollout | None, now: datetime) -> Known:
+    """The evidence about the rollout."""
+    seen = evidence.gather(world)
+    upgrade = phases.upgrade_of(rollout) if rollout else None
+    if rollout is None or upgrade is None:
+        return Known(seen)
+    seen = replace(seen, traffic=_traffic(world, upgrade), outage=_outage(world))
+    if isinstance(rollout, AwaitingApproval):
+        seen = replace(seen, answer=question.answer_of(world, rollout, now))
+    if isinstance(rollout, Examining | Replaying):
+        seen = replace(seen, exam=None, replay=None)
+    return _with_ledger(world, rollout, upgrade, seen)
+
+
+def _with_ledger(world: World, rollout: Rollout, upgrade: Upgrade, seen: Evidence) -> Known:
+    # While the candidate is started, too: what a retry goes on with counts from its first step on.
+    if phases.place_of(rollout) is None and not isinstance(rollout, Starting):
+        return Known(seen)
+    kept = _record(world.agent, upgrade, world.children)
+    try:
+        ledger = comparison.ledger_of(kept, upgrade, world.agent.spec)
+    except UnreadableError as exc:
+        return Known(replace(seen, outage=str(exc)))
+    if isinstance(world.heard.outcomes, Outcomes):
+        ledger = comparison.added(ledger, world.heard.outcomes, world.agent.spec)
+    return Known(replace(seen, capital=ledger.capital), ledger, kept)
+
+
+def _traffic(world: World, upgrade: Upgrade) -> facts.Traffic | None:
+    said = world.heard.traffic
+    if not isinstance(said, Traffic):
+        return None
+    begun = said.begun.get(upgrade.candidate, 0) if said.rollout == upgrade.id else 0
+    return facts.Traffic(
+        # A gateway that knows of no upgrade at all sends nothing to the candidate either.
+        is_withdrawn=said.agreed and said.weight == 0,
+        in_flight=said.in_flight.get(upgrade.candidate, 0),
+        begun=begun,
+    )
+
+
+def _outage(world: World) -> str | None:
+    silence = world.heard.silence
+    if silence is not None:
+        return silence.reason
+    return None if isinstance(world.heard.outcomes, Outcomes) else NOT_ASKED
+
+
+def make_record(world: World, rollout: Rollout, known: Known) -> Manifest | None:
+    """The evidence to be written; None if it is as it was read."""
+    upgrade = phases.upgrade_of(rollout)
+    if known.ledger is None or upgrade is None or phases.place_of(rollout) is None:
+        return None
+    made = comparison.make_record(world.agent, upgrade, known.ledger, known.record)
+    return None if known.record is not None and known.record.get("data") == made["data"] else made
+
+
+def replicas_of(rollout: Rollout, revision: str, replicas: int, weight: int, there: int | None) -> int:
+    """Pods of a revision that is live; `there` is how many it has been given so far.
+
+    Of a candidate one is enough to compare, and its share of the traffic needs its share of the pods. One that is about
+    to be stable has all of them before it is; one that is withdrawn keeps what it has, for they may have tasks.
+    """
+    if revision != phases.candidate_of(rollout):
+        return replicas
+    match rollout:
+        case phases.Initial() | phases.Progressing() | phases.Promoting() | phases.Reverting():
+            return replicas
+        case Aborting():
+            return min(replicas, there or 1)
+        case _:
+            return min(replicas, max(1, -(-replicas * weight // 100)))
+
+
+def is_followed(rollout: Rollout) -> bool:
+    """Whether the gateway has something to say about the rollout that nothing else would wake us for."""
+    return phases.place_of(rollout) is not None or isinstance(rollout, Aborting)

@@ -1,0 +1,112 @@
+"""What is wanted of an agent: the revision that its spec makes, or an older one that somebody went back to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from proctor.api import names
+from proctor.api.progress import RevisionStatus
+from proctor.delivery.facts import Command, Verb, Wanted
+from proctor.plan import revision
+from proctor.plan.revision import Revision
+from proctor.plan.world import Event, World
+
+_COMMAND = re.compile(r"^(?P<verb>[a-z-]+)@(?P<revision>[0-9a-f]{10})/(?P<nonce>[A-Za-z0-9._-]{1,64})$")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The revision that is wanted, and what a person said about it."""
+
+    wanted: Wanted
+    known: dict[str, Revision]
+    """Every bundle that there is, the wanted one included."""
+    undone: RevisionStatus
+    """Which revision somebody went back to, if so; only these fields."""
+    command: Command | None = None
+    said: str | None = None
+    """The last command as it stands on the Agent, for the record that it was handled."""
+    told: tuple[Event, ...] = ()
+
+
+def wish_of(world: World) -> Wish:
+    """What is wanted now. A command is new if the status does not name it as handled."""
+    agent = world.agent
+    own = revision.of_spec(world, world.instructions or "")
+    known = {**revision.recorded(world.children), own.hash: own}
+    said = agent.metadata.annotations.get(names.COMMAND)
+    is_new = said is not None and said != agent.status.last_handled_command
+    command = _parsed(said) if is_new and said else None
+    told = (_unreadable(said),) if is_new and said and command is None else ()
+    undone = _kept(agent.status.revision, own, known)
+    if command is not None and command.verb is Verb.UNDO:
+        undone, words = _undo(command, own, known)
+        told = (words,)
+    target = undone.undone_to or own.hash
+    wanted = Wanted(target, agent.spec.rollout, replicas_of(world), skips_steps=_served_lately(world, undone))
+    return Wish(wanted, known, undone, command, said or agent.status.last_handled_command, told)
+
+
+def unchanged(world: World, candidate: str) -> Wish:
+    """While the spec cannot be carried out, nothing new is wanted; what is tried may be withdrawn, no more."""
+    wanted = Wanted(
+        candidate, world.agent.spec.rollout, replicas_of(world), freeze="the spec cannot be carried out at present"
+    )
+    kept = world.agent.status.revision
+    undone = RevisionStatus(undone_to=kept.undone_to, undone_from=kept.undone_from)
+    return Wish(wanted, revision.recorded(world.children), undone, said=world.agent.status.last_handled_command)
+
+
+def replicas_of(world: World) -> int:
+    """Pods asked for."""
+    spec = world.agent.spec
+    return 0 if spec.suspend else spec.runtime.replicas
+
+
+def _parsed(said: str) -> Command | None:
+    found = _COMMAND.match(said)
+    if found is None or found["verb"] not in {str(each) for each in Verb}:
+        return None
+    return Command(Verb(found["verb"]), found["revision"])
+
+
+def _unreadable(said: str) -> Event:
+    verbs = ", ".join(sorted(Verb))
+    return Event(
+        "CommandRefused",
+        f"{said[:100]!r} is no command: <verb>@<revision>/<nonce>, where the verb is one of {verbs}",
+        "Warning",
+    )
+
+
+def _kept(before: RevisionStatus, own: Revision, known: dict[str, Revision]) -> RevisionStatus:
+    """Going back holds until the spec itself asks for something else than it did at that time."""
+    if before.undone_to in known and before.undone_from == own.hash:
+        return RevisionStatus(undone_to=before.undone_to, undone_from=before.undone_from)
+    return RevisionStatus()
+
+
+def _undo(command: Command, own: Revision, known: dict[str, Revision]) -> tuple[RevisionStatus, Event]:
+    if command.revision == own.hash:
+        return RevisionStatus(), Event("Undone", f"{own.hash}, which the spec asks for, is wanted again")
+    if command.revision not in known:
+        message = f"undo was not done: revision {command.revision} is not recorded any more"
+        return RevisionStatus(), Event("CommandRefused", message, "Warning")
+    words = f"somebody went back to revision {command.revision}, whole, until the spec asks for another than {own.hash}"
+    return RevisionStatus(undone_to=command.revision, undone_from=own.hash), Event("Undone", words)
+
+
+def _served_lately(world: World, undone: RevisionStatus) -> bool:
+    if undone.undone_to is None:
+        return False
+    served = world.agent.status.revision.served
+    window = world.agent.spec.rollout.rollback.window
+    stable = world.agent.status.revision.stable
+    before = tuple(each for each in served if each != stable)
+    return undone.undone_to in before[:window] or undone.undone_to == stable
+
+
+def reported(undone: RevisionStatus, rest: RevisionStatus) -> RevisionStatus:
+    """The revisions with what somebody went back to."""
+    return rest.model_copy(update={"undone_to": undone.undone_to, "undone_from": undone.undone_from})
