@@ -1,6 +1,6 @@
 """Exams: what a revision must answer before it gets any task. Pure; running the trials is somebody else's.
 
-suite = parse(text)                                        # from a ConfigMap; SuiteError names case and field
+suite = parse(text_of(config_map.data))                    # SuiteError names case and field
 batch = trials(suite)                                      # what to run, on one revision
 asked = questions(suite, results)                          # what to ask a judging model, if a case wants one
 report = grade(suite, results, judgements)
@@ -10,7 +10,7 @@ exam = examined([Required(name, least, required, report)]) # a suite that did no
 from proctor.delivery.exam.answers import Call, Result
 from proctor.delivery.exam.grade import CaseReport, Comparison, Exam, Report, Required, compare, examined, grade
 from proctor.delivery.exam.judging import Judgement, Question, judgement, questions
-from proctor.delivery.exam.suite import Case, Suite, SuiteError, Trial, parse, trials
+from proctor.delivery.exam.suite import Case, Suite, SuiteError, Trial, parse, text_of, trials
 
 __all__ = [
     "Call",
@@ -32,5 +32,6 @@ __all__ = [
     "judgement",
     "parse",
     "questions",
+    "text_of",
     "trials",
 ]

@@ -17,7 +17,7 @@ An evaluator is a name, a name with its one argument, or a name with named argum
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any
@@ -107,12 +107,19 @@ def trials(suite: Suite) -> tuple[Trial, ...]:
     return tuple(Trial(key, case.inputs) for case in suite.cases for key in case.keys)
 
 
+def text_of(data: Mapping[str, str]) -> str:
+    """The suite in a ConfigMap: its key `suite.yaml`, or its only key. Raises SuiteError if there is neither."""
+    if "suite.yaml" in data:
+        return data["suite.yaml"]
+    if len(data) == 1:
+        return next(iter(data.values()))
+    raise SuiteError([f"the ConfigMap has {len(data)} keys, and none of them is suite.yaml"])
+
+
 def parse(text: str) -> Suite:
     """The suite that a text says. Raises SuiteError, which names each problem's case and field."""
     try:
         document = read(text)
-        if not isinstance(document, dict):
-            raise DocumentError("a suite is an object with name and cases")
         form = _SuiteForm.model_validate(document)
     except DocumentError as error:
         raise SuiteError([str(error)]) from error
@@ -195,9 +202,9 @@ def _doubled(form: _SuiteForm) -> list[str]:
     return [f"case {name}: another case has this name" for name in sorted(set(names)) if names.count(name) > 1]
 
 
-def _places(document: dict[str, Any]) -> dict[tuple[int | str, ...], str]:
+def _places(document: Any) -> dict[tuple[int | str, ...], str]:
     """What to call the cases: by their name, or else by their number."""
-    cases = document.get("cases")
+    cases = document.get("cases") if isinstance(document, dict) else None
     found = cases if isinstance(cases, list) else []
     return {("cases", n): f"case {_name(case, n)}" for n, case in enumerate(found)}
 
@@ -214,5 +221,5 @@ def _told(error: ValidationError, places: dict[tuple[int | str, ...], str]) -> l
         known = next((words for begin, words in places.items() if place[: len(begin)] == begin), "")
         rest = place[next((len(b) for b in places if place[: len(b)] == b), 0) :]
         where = ": ".join(part for part in (known, ".".join(str(step) for step in rest)) if part)
-        told.append(f"{where or 'suite'}: {each['msg']}")
+        told.append(f"{where}: {each['msg']}" if where else "a suite is an object with name and cases")
     return told
