@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,6 +36,10 @@ from proctor_gateway.listeners import Listener, listening
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.probe import is_refused
 from proctor_gateway.readiness import Readiness
+from proctor_gateway.record.keeper import Keeper, kept
+from proctor_gateway.record.keys import obtain
+from proctor_gateway.record.logs import Writer
+from proctor_gateway.record.scribe import Scribe
 from proctor_gateway.revisions import Bundles
 from proctor_gateway.runner import Runner
 from proctor_gateway.server.agents import Agents
@@ -80,7 +85,9 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
     settings = world.settings
     readiness = Readiness()
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(settings.store.get_secret_value())
+        record_keys = await obtain(world.cluster, settings.record_keys, settings.record_secret)
+        scribe = Scribe(world.instance, record_keys.keyed, world.clock.now, degrade=settings.degrades_record)
+        database = Database(settings.store.get_secret_value(), scribe)
         if database.path is not None:
             await stack.enter_async_context(alone(database.path))
         await stack.enter_async_context(database.running())

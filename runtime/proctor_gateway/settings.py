@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -83,4 +84,32 @@ class Settings(BaseSettings):
     takeover: Seconds = Field(10, description="The tasks of an instance that was silent for so long are taken over.")
     drain: Seconds = Field(25, description="On SIGTERM running tasks may finish within this time.")
 
+    record_on_failure: Literal["block", "degrade"] = Field(
+        "block",
+        description="When a record cannot be written: do nothing that would have to be recorded, or do it and count.",
+    )
+    record_origin: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,180}$")] = Field(
+        "proctor.dev/record", description="What the names of the record's logs begin with: unique to the installation."
+    )
+    record_secret: str = Field("proctor-record-key", description="The Secret of the record's keys; filled if empty.")
+    record_keys: Path = Field(Path("/var/run/secrets/proctor-record"), description="Where that Secret is mounted.")
+    record_checkpoint_records: Count = Field(1000, description="A checkpoint is signed after so many records…")
+    record_checkpoint_seconds: Seconds = Field(10, description="…and after this time, if there are new ones.")
+    record_rotate_records: Count = Field(1_000_000, description="A log is closed, and another opened, at this size…")
+    record_rotate_seconds: Annotated[float, Field(gt=0, le=366 * 86_400)] = Field(30 * 86_400, description="…or age.")
+    record_retention: Annotated[float, Field(gt=0, le=36_500 * 86_400)] = Field(
+        190 * 86_400, description="How long a log is kept after its end. The EU's AI Act asks for six months."
+    )
+    record_payloads: bool = Field(
+        default=False, description="Whether what is said is kept too, encrypted for each subject, apart from the record."
+    )
+    auditors: tuple[str, ...] = Field(
+        (), description="Who may read the record beside the operator: usernames, and groups as `group:<name>`. JSON."
+    )
+
     log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @property
+    def degrades_record(self) -> bool:
+        """Whether what cannot be recorded is done all the same."""
+        return self.record_on_failure == "degrade"

@@ -92,6 +92,11 @@ class MemoryCluster:
             raise SecretUnusable(Reason.SECRET_NOT_FOUND, f"there is no Secret {namespace}/{name}")
         return self.secrets[namespace, name]
 
+    async def keep(self, namespace: str, name: str, fresh: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """The data of a Secret, and what it lacked of `fresh`."""
+        self.secrets[namespace, name] = {**fresh, **await self.secret(namespace, name)}
+        return self.secrets[namespace, name]
+
     async def controller_revision(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """The ControllerRevision of that name."""
         self._ask("revision", namespace, name)

@@ -38,6 +38,7 @@ _OK = 200
 _CREATED = 201
 _FORBIDDEN = 403
 _NOT_FOUND = 404
+_CONFLICT = 409
 _GONE = 410
 
 
@@ -107,6 +108,24 @@ class Kubernetes:
             return {key: base64.b64decode(value) for key, value in (body.get("data") or {}).items()}
         except binascii.Error as exc:
             raise SecretUnusable(Reason.SECRET_KEY_MISSING, f"Secret {namespace}/{name} is not base64") from exc
+
+    async def keep(self, namespace: str, name: str, fresh: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """The data of a Secret that is there; of two gateways that fill it, the later takes what the first wrote."""
+        while True:
+            found = await self.secret(namespace, name)
+            lacking = {key: value for key, value in fresh.items() if key not in found}
+            if not lacking:
+                return found
+            path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+            status, body = await self._json("GET", path, {})
+            _expect(status, body, _OK)
+            added = {key: base64.b64encode(value).decode() for key, value in lacking.items()}
+            # With the version that was read: a conflict means that somebody else has filled it, and is read again.
+            whole = {**body, "data": {**added, **(body.get("data") or {})}}
+            status, body = await self._json("PUT", path, {}, whole)
+            if status == _FORBIDDEN:
+                raise SecretUnusable(Reason.SECRET_FORBIDDEN, f"the gateway may not write Secret {namespace}/{name}")
+            _expect(status, body, _OK, _CONFLICT)
 
     async def controller_revision(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """The ControllerRevision of that name."""

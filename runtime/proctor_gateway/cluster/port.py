@@ -70,3 +70,6 @@ class Cluster(Protocol):
 
     async def review(self, token: str, audience: str | None) -> Identity | None:
         """Whose token it is, if it is genuine and made for the audience (None: for the API server itself)."""
+
+    async def keep(self, namespace: str, name: str, fresh: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """The data of a Secret that is there; what it lacks of `fresh` is written into it. Raises SecretUnusable."""

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from proctor_gateway.errors import StoreAway
-from proctor_gateway.record.pending import taken
-from proctor_gateway.store.engines import Operation, Result, Seal, engine_for, is_away
+from proctor_gateway.record.pending import Nobody, Recorder
+from proctor_gateway.store.engines import Operation, Result, engine_for, is_away
 
 T = TypeVar("T")
 
@@ -34,10 +34,10 @@ class _Pending:
 class Database:
     """Runs operations. Raises StoreAway while the database cannot be reached."""
 
-    def __init__(self, url: str, seal: Seal = taken) -> None:
-        """`seal` writes what each transaction has told. By default it is not kept: only a gateway keeps a record."""
+    def __init__(self, url: str, recorder: Recorder | None = None) -> None:
+        """`recorder` writes what each transaction tells. Without one it is not kept: only a gateway keeps a record."""
         self._url = sa.make_url(url)
-        self._engine = engine_for(self._url, seal)
+        self._engine = engine_for(self._url, recorder or Nobody())
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
 
     @property

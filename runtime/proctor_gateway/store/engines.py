@@ -21,11 +21,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from proctor_gateway.record import pending
+from proctor_gateway.record.pending import Recorder
 
 T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
-Seal = Callable[[sa.Connection], object]
-"""What is done last in each transaction that writes. If it raises, nothing of the transaction is committed."""
 
 _BUSY_MILLISECONDS: Final = 10_000
 _READERS: Final = 4
@@ -59,13 +58,13 @@ class Engine(Protocol):
         """Run an operation on what is committed."""
 
 
-def engine_for(url: sa.URL, seal: Seal) -> Engine:
+def engine_for(url: sa.URL, recorder: Recorder) -> Engine:
     """The engine for the URL. Raises ValueError for any database but the two."""
     match url.get_backend_name():
         case "sqlite":
-            return Sqlite(url, seal)
+            return Sqlite(url, recorder)
         case "postgresql" | "postgres":
-            return Postgresql(url, seal)
+            return Postgresql(url, recorder)
         case _:
             raise ValueError("store must be a sqlite:// or a postgresql:// URL")
 
@@ -73,8 +72,8 @@ def engine_for(url: sa.URL, seal: Seal) -> Engine:
 class Sqlite:
     """A file: one thread that writes, a few that read."""
 
-    def __init__(self, url: sa.URL, seal: Seal) -> None:
-        self._seal = seal
+    def __init__(self, url: sa.URL, recorder: Recorder) -> None:
+        self._recorder = recorder
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         plain = url.set(drivername="sqlite+pysqlite")
@@ -108,7 +107,7 @@ class Sqlite:
 
     def _transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
         with self._writer.begin() as connection:
-            return apply(connection, operations, self._seal)
+            return apply(connection, operations, self._recorder)
 
     def _read(self, operation: Operation[T]) -> T:
         with self._reader.connect() as connection:
@@ -118,8 +117,8 @@ class Sqlite:
 class Postgresql:
     """A server, over the loop."""
 
-    def __init__(self, url: sa.URL, seal: Seal) -> None:
-        self._seal = seal
+    def __init__(self, url: sa.URL, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._engine = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),
             pool_size=_READERS,
@@ -145,7 +144,7 @@ class Postgresql:
         async with self._engine.begin() as connection:
             if locks:
                 await connection.execute(_LOCK, {"keys": sorted({_lock_key(each) for each in locks})})
-            return await connection.run_sync(apply, operations, self._seal)
+            return await connection.run_sync(apply, operations, self._recorder)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
@@ -162,14 +161,14 @@ def _lock_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
-def apply(connection: sa.Connection, operations: Sequence[Operation[Any]], seal: Seal) -> list[Result]:
+def apply(connection: sa.Connection, operations: Sequence[Operation[Any]], recorder: Recorder) -> list[Result]:
     """Run the operations. One that fails by itself takes back itself alone; a database that fails, all of them."""
-    pending.take_back(connection, 0)  # the connection may have been in a transaction that was not committed
+    recorder.begin(connection)
     if len(operations) == 1:
         results = [Result(operations[0](connection))]
     else:
         results = [_apart(connection, operation) for operation in operations]
-    seal(connection)
+    recorder.seal(connection)
     return results
 
 

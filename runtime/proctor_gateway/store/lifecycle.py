@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from proctor_gateway import recording
 from proctor_gateway.calls import Call, CallState
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store.calls import list_calls, under_way
@@ -50,7 +51,10 @@ def dispatch(
         )
         .values(phase=Phase.RUNNING, attempts=before + 1, live=True, **first)
     )
-    return must_get(connection, task.request.id) if changed.rowcount else None
+    if not changed.rowcount:
+        return None
+    recording.dispatched(connection, task.request.id, before + 1)
+    return must_get(connection, task.request.id)
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ def _end(connection: sa.Connection, row: Any, end: End, now: datetime) -> None:
         )
     )
     record(connection, row, end, now)
+    recording.ended(connection, row, end.phase, fault, end.output)
 
 
 def stop(connection: sa.Connection, task: str, fault: Fault, now: datetime) -> Task | None:

@@ -351,3 +351,85 @@ reviews = sa.Table(
     sa.Column("usable_until", UtcTime, nullable=False),
 )
 """Who bore which token, by the token's SHA-256: used only while the API server cannot be asked."""
+
+record_logs = sa.Table(
+    "record_logs",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("origin", sa.String(253), nullable=False),
+    sa.Column("verifier", sa.Text, nullable=False),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("head", sa.String(64), nullable=False),
+    sa.Column("frontier", sa.Text, nullable=False),
+    sa.Column("signed_size", sa.BigInteger, nullable=False),
+    sa.Column("signed_at", UtcTime, nullable=False),
+    sa.Column("opened_at", UtcTime, nullable=False),
+    sa.Column("closed_at", UtcTime),
+    sa.Index(None, "holder"),
+)
+"""The index of the record's logs. `holder` is the instance that alone writes the log while it is open.
+
+`head` and `frontier` are the end of its chain and of its tree: all that is needed to append to it.
+"""
+
+records = sa.Table(
+    "records",
+    metadata,
+    sa.Column("log", sa.String(64), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("namespace", sa.String(63)),
+    sa.Column("agent", sa.String(253)),
+    sa.Column("task", sa.String(64)),
+    sa.Column("identity", sa.String(128)),
+    sa.Column("line", sa.LargeBinary, nullable=False),
+    sa.Column("leaf", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("identity"),
+    sa.Index(None, "namespace", "agent"),
+    sa.Index(None, "task"),
+)
+"""What was decided and done. `line` is the record, byte for byte as it was hashed; the other columns only find it."""
+
+record_nodes = sa.Table(
+    "record_nodes",
+    metadata,
+    sa.Column("log", sa.String(64), primary_key=True),
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+"""The hashes of complete subtrees of 256, 65536, … records: what proofs need beside the leaves."""
+
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    sa.Column("log", sa.String(64), primary_key=True),
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("signed_at", UtcTime, nullable=False),
+)
+"""What was signed of each log, and when."""
+
+subject_keys = sa.Table(
+    "subject_keys",
+    metadata,
+    sa.Column("subject", sa.String(80), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+"""The key of each subject's payloads, encrypted with the installation's. Without its row they are noise."""
+
+payloads = sa.Table(
+    "payloads",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.String(80), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "subject"),
+    sa.Index(None, "created_at"),
+)
+"""What was said, encrypted, apart from the record, which names it by its id and by a hash."""

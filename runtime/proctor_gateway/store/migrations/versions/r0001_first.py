@@ -291,6 +291,77 @@ def upgrade() -> None:
             "namespace", "agent", "policy", "rule", "mode", "day", name=op.f("pk_policy_findings")
         ),
     )
+    _create_record()
+
+
+def _create_record() -> None:
+    op.create_table(
+        "record_logs",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("origin", sa.String(length=253), nullable=False),
+        sa.Column("verifier", sa.Text(), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("head", sa.String(length=64), nullable=False),
+        sa.Column("frontier", sa.Text(), nullable=False),
+        sa.Column("signed_size", sa.BigInteger(), nullable=False),
+        sa.Column("signed_at", _TIME, nullable=False),
+        sa.Column("opened_at", _TIME, nullable=False),
+        sa.Column("closed_at", _TIME, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_record_logs")),
+    )
+    op.create_index(op.f("ix_record_logs_holder"), "record_logs", ["holder"])
+    op.create_table(
+        "records",
+        sa.Column("log", sa.String(length=64), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("namespace", sa.String(length=63), nullable=True),
+        sa.Column("agent", sa.String(length=253), nullable=True),
+        sa.Column("task", sa.String(length=64), nullable=True),
+        sa.Column("identity", sa.String(length=128), nullable=True),
+        sa.Column("line", sa.LargeBinary(), nullable=False),
+        sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("log", "seq", name=op.f("pk_records")),
+        sa.UniqueConstraint("identity", name=op.f("uq_records_identity")),
+    )
+    op.create_index(op.f("ix_records_namespace_agent"), "records", ["namespace", "agent"])
+    op.create_index(op.f("ix_records_task"), "records", ["task"])
+    op.create_table(
+        "record_nodes",
+        sa.Column("log", sa.String(length=64), nullable=False),
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("log", "level", "number", name=op.f("pk_record_nodes")),
+    )
+    op.create_table(
+        "checkpoints",
+        sa.Column("log", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("signed_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("log", "size", name=op.f("pk_checkpoints")),
+    )
+    op.create_table(
+        "subject_keys",
+        sa.Column("subject", sa.String(length=80), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_subject_keys")),
+    )
+    op.create_table(
+        "payloads",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=80), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_payloads")),
+    )
+    op.create_index(op.f("ix_payloads_subject"), "payloads", ["subject"])
+    op.create_index(op.f("ix_payloads_created_at"), "payloads", ["created_at"])
 
 
 def downgrade() -> None:
