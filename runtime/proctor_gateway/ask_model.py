@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from proctor.api import digest
 from proctor.api.connector import Connector, Effect
 from proctor_gateway import billing, disclosure, outcomes, worst_case
 from proctor_gateway.admission import decide_model
@@ -20,7 +21,7 @@ from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential
 from proctor_gateway.errors import Denied
 from proctor_gateway.judgement import Refuse
-from proctor_gateway.ledger import Entry
+from proctor_gateway.ledger import Entry, Recorded
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
 from proctor_gateway.upstream import model
@@ -56,19 +57,22 @@ class Reply:
     retry_after: str | None = None
 
 
-async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> Asked:
-    """Write the call down, so that it may be sent. Raises Denied."""
+async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> Asked | Recorded:
+    """Write the call down, so that it may be sent; or what an earlier attempt was answered. Raises Denied."""
     claims = caller.claims
     bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
     declared = bundle.behaviour.model
     admission = await decide_model(context, caller, bundle, body)
     name = str(body.get("model")) if isinstance(admission.verdict, Refuse) else declared.name
-    intent = Intent(claims.task, claims.attempt, Kind.MODEL, declared.connector, name, Effect.READ, _kept(body))
+    asks = digest.sha256([Kind.MODEL, declared.connector, declared.name, body])
+    intent = Intent(claims.task, claims.attempt, Kind.MODEL, declared.connector, name, Effect.READ, _kept(body), asks)
     connector = admission.connector
     whole = model.prepared(body, declared)
     raw = _written(whole)
     bill = billing.of_model(context, caller, bundle, connector, (whole, len(raw)))
     entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict, bill)
+    if isinstance(entry, Recorded):
+        return entry
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {declared.connector} does not exist")
     reserved = entry.reserved
@@ -113,8 +117,17 @@ async def _whole(context: Context, caller: Caller, asked: Asked) -> Reply:
     except asyncio.CancelledError:
         fault = Fault(Reason.INTERRUPTED, "the call was stopped")
         reply, outcome = Reply(None, fault), _failed(fault, touched=True)
-    await context.ledger.settle(asked.entry, outcome)
-    return reply
+    await context.ledger.settle(asked.entry, outcome, reply.body)
+    if reply.body is None:
+        return reply
+    return replace(reply, body=disclosure.of_model(context, caller, asked.entry.intent, reply.body))
+
+
+def repeated(context: Context, caller: Caller, recorded: Recorded) -> Reply:
+    """What an earlier attempt was answered."""
+    if recorded.body is None:
+        return Reply(None, recorded.outcome.fault)
+    return Reply(disclosure.of_model(context, caller, recorded.intent, recorded.body), None)
 
 
 async def _exchanged(context: Context, caller: Caller, asked: Asked) -> tuple[Reply, Outcome]:
@@ -135,7 +148,7 @@ async def _exchanged(context: Context, caller: Caller, asked: Asked) -> tuple[Re
         output_tokens=used.output_tokens,
         cost=used.cost,
     )
-    return Reply(disclosure.of_model(context, caller, asked.entry.intent, body), None), outcome
+    return Reply(body, None), outcome
 
 
 async def refused(response: Response, credential: Credential | None) -> tuple[Reply, Outcome]:

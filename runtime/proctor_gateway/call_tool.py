@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proctor.api import digest
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import billing, disclosure, mediation, outcomes, rehearsal
+from proctor_gateway import billing, disclosure, mediation, outcomes, recovery, rehearsal
 from proctor_gateway.admission import decide_tool, granted
 from proctor_gateway.bundle import Bundle
 from proctor_gateway.calling import Caller, seconds_left, with_credential
@@ -19,7 +19,7 @@ from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential
 from proctor_gateway.errors import Denied
 from proctor_gateway.judgement import ToolCall
-from proctor_gateway.ledger import Entry
+from proctor_gateway.ledger import Entry, Recorded
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
 from proctor_gateway.upstream.mcp import McpFailed, Target
@@ -60,6 +60,8 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
     intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, admission.effect, dict(arguments))
     bill = billing.of_tool(context, caller, bundle, admission.connector, tool)
     entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict, bill)
+    if isinstance(entry, Recorded):
+        return await _repeated(context, caller, entry)
     connector = admission.connector
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {name} does not exist")
@@ -73,6 +75,13 @@ async def _bundle(context: Context, caller: Caller) -> Bundle:
     return await context.bundles.get(claims.namespace, claims.agent, claims.revision)
 
 
+async def _repeated(context: Context, caller: Caller, recorded: Recorded) -> Answer:
+    """The answer that an earlier attempt was given."""
+    result = None if recorded.body is None else json.loads(recorded.body)
+    shown = None if result is None else await disclosure.of_tool(context, caller, recorded.intent, result)
+    return Answer(recorded.id, recorded.outcome, shown)
+
+
 async def _carry_out(context: Context, caller: Caller, connector: Connector, entry: Entry) -> Answer:
     try:
         outcome, result = await _sent(context, caller, connector, entry)
@@ -82,7 +91,8 @@ async def _carry_out(context: Context, caller: Caller, connector: Connector, ent
         # Stopped in the turnstile: a call that was sent answers for itself.
         fault = Fault(Reason.INTERRUPTED, "stopped before it was sent")
         outcome, result = outcomes.of_failure(entry.intent.effect, fault, touched=False), None
-    await context.ledger.settle(entry, outcome)
+    body = None if result is None else json.dumps(result, ensure_ascii=False).encode()
+    await context.ledger.settle(entry, outcome, body)
     shown = None if result is None else await disclosure.of_tool(context, caller, entry.intent, result)
     return Answer(entry.id, outcome, shown)
 
@@ -94,22 +104,27 @@ async def _sent(
     if stub is not None:
         return stub
     async with context.gates.turn(connector):
-        return await _exchanged(context, caller, connector, entry)
+        found = await recovery.before(context, caller, connector, entry)
+        if found is None:
+            found = await exchanged(context, caller, connector, entry)
+        again = lambda: exchanged(context, caller, connector, entry)  # noqa: E731 - the same call under the same key
+        return await recovery.after(context, caller, connector, entry, found, again)
 
 
-async def _exchanged(
+async def exchanged(
     context: Context, caller: Caller, connector: Connector, entry: Entry
 ) -> tuple[Outcome, Mapping[str, Any] | None]:
+    """Send it once, and what came of it."""
     effect = entry.intent.effect
     seconds = seconds_left(connector, entry.deadline, context.clock.now())
-    meta = {IDEMPOTENCY_KEY: idempotency_key(entry), "traceparent": caller.span.traceparent}
+    meta = {IDEMPOTENCY_KEY: recovery.idempotency_key(entry), "traceparent": caller.span.traceparent}
 
     async def send(credential: Credential | None) -> Mapping[str, Any] | McpFailed:
         headers = {**(credential.headers if credential else {}), "traceparent": caller.span.traceparent}
         target = Target(connector.spec.url, headers, seconds, fresh=effect is not Effect.READ)
         try:
             async with asyncio.timeout(seconds + 1):
-                return await context.mcp.call(target, entry.intent.name, entry.intent.arguments, meta)
+                return await context.mcp.call(target, entry.intent.name, entry.arguments, meta)
         except McpFailed as exc:
             return exc
         except TimeoutError:
@@ -126,14 +141,6 @@ async def _exchanged(
         return outcomes.of_failure(effect, _fault(connector, found), touched=found.ran), None
     outcome = outcomes.of_tool_result(found, effect, context.settings.max_shown)
     return outcome, found if outcome.state is not CallState.UNKNOWN else None
-
-
-def idempotency_key(entry: Entry) -> str:
-    """The key under which a system may recognise a repeated call: the same in every attempt of the task."""
-    intent = entry.intent
-    return digest.short(
-        [intent.task, intent.connector, intent.name, digest.sha256(intent.arguments), entry.occurrence], 32
-    )
 
 
 def _is_refused(found: Mapping[str, Any] | McpFailed) -> bool:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from proctor.api import digest
 from proctor.api.connector import Effect
 from proctor_gateway.tasks import Fault, instant, money
 
@@ -20,8 +21,12 @@ class Kind(StrEnum):
 
 
 class CallState(StrEnum):
-    """Started was written before anything was sent; Unknown means that nobody can say whether it happened."""
+    """Started was written before anything was sent; Unknown means that nobody can say whether it happened.
 
+    Waiting is for people, who have to agree before it is sent.
+    """
+
+    WAITING = "Waiting"
     STARTED = "Started"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -40,6 +45,13 @@ class Intent:
     name: str
     effect: Effect
     arguments: Any
+    digest: str | None = None
+    """Of all that is asked, where `arguments` is not all of it."""
+
+    @property
+    def content(self) -> str:
+        """The digest of what is asked: the same for the same. JSON-RPC ids, headers and `_meta` do not count."""
+        return self.digest or digest.sha256([self.kind, self.connector, self.name, self.arguments])
 
 
 @dataclass(frozen=True)
@@ -69,11 +81,14 @@ class Call:
     outcome: Outcome
     started_at: datetime
     duration: timedelta | None
+    occurrence: int = 0
+    seen: int = 1
+    answered: bool = False
 
     @property
     def may_have_changed_something(self) -> bool:
         """Whether repeating it could do something twice. A Read never could."""
-        if self.intent.effect is Effect.READ or self.outcome.state is CallState.DENIED:
+        if self.intent.effect is Effect.READ or self.outcome.state in {CallState.DENIED, CallState.WAITING}:
             return False
         return self.outcome.touched
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from proctor_gateway.allowances import Allowances
@@ -41,6 +42,7 @@ class Context:
     keyring: Keyring
     ledger: Ledger
     flights: Flights
+    questions: asyncio.Event
     gates: Gates
     endings: Endings
     metrics: Metrics

@@ -24,7 +24,7 @@ from proctor_gateway.slots import Asking, Place, Slots
 from proctor_gateway.store import lifecycle, tasks
 from proctor_gateway.store.assignments import Stale
 from proctor_gateway.store.calls import list_calls
-from proctor_gateway.tasks import Ended, Fault, Purpose, Running, Task, Waiting
+from proctor_gateway.tasks import Ended, Fault, Paused, Purpose, Running, Task, Waiting
 from proctor_gateway.tokens import Claims
 from proctor_gateway.verdict import Again, AttemptEnd, Broke, Lost, NotTaken, Stopped
 
@@ -240,6 +240,7 @@ class Driver:
                 until=self._until(drive),
                 now=context.clock.now(),
                 patience=context.clock.now() < until,
+                silent_for=timedelta(seconds=context.settings.takeover),
             )
             try:
                 result = await self._write(lambda c, closing=closing: lifecycle.close(c, closing))  # type: ignore[misc]
@@ -258,6 +259,9 @@ class Driver:
 
     def _ended(self, task: Task) -> None:
         state = task.state
+        if isinstance(state, Paused):
+            log.info("the task waits for people", attempts=state.attempts)
+            self._context.questions.set()
         if isinstance(state, Ended):
             self._context.metrics.ended(task, state)
             reason = state.fault.reason if state.fault else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import assert_never
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
 
 import structlog
 
@@ -14,17 +16,18 @@ from proctor_gateway.budgets import NOTHING_RESERVED, Bill, Reserved
 from proctor_gateway.calls import Intent, Outcome
 from proctor_gateway.clock import Clock
 from proctor_gateway.errors import Denied, Problem, StoreAway
-from proctor_gateway.judgement import Allow, Ask, Refuse, Verdict
+from proctor_gateway.judgement import Verdict
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store import calls as store
-from proctor_gateway.store import tasks
+from proctor_gateway.store import start, tasks
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.rows import call_id
-from proctor_gateway.tasks import Fault
 from proctor_gateway.tokens import Claims
 
 log = structlog.get_logger(__name__)
+
+_HELD_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,22 @@ class Entry:
     deadline: datetime
     started_at: datetime
     reserved: Reserved = NOTHING_RESERVED
+    edited: Mapping[str, Any] | None = None
+    """The arguments that people put in place of the agent's."""
+    is_open: bool = False
+    """It was sent before, and nobody knows what became of that."""
+    first_sent_at: datetime | None = None
+
+    @property
+    def sent_at(self) -> datetime:
+        """When it was sent first."""
+        return self.first_sent_at or self.started_at
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What is sent to a tool."""
+        found: Mapping[str, Any] = self.intent.arguments if self.edited is None else self.edited
+        return found
 
     @property
     def id(self) -> str:
@@ -45,10 +64,24 @@ class Entry:
         return call_id(self.intent.task, self.sequence)
 
 
-class Ledger:
-    """Writes calls down."""
+@dataclass(frozen=True)
+class Recorded:
+    """A call that an earlier attempt of the task has made, and what was answered to it, whole."""
 
-    def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
+    id: str
+    intent: Intent
+    outcome: Outcome
+    body: bytes | None
+
+
+class Ledger:
+    """Writes calls down. `patience` is how long one that was not asked before waits for those that were."""
+
+    def __init__(
+        self, database: Database, clock: Clock, metrics: Metrics, patience: float = 0, instance: str = ""
+    ) -> None:
+        self._instance = instance
+        self._patience = timedelta(seconds=patience)
         self._database = database
         self._clock = clock
         self._metrics = metrics
@@ -58,52 +91,75 @@ class Ledger:
         if not await self._database.read(lambda c: tasks.runs(c, claims.task, claims.attempt)):
             raise _revoked()
 
-    async def begin(self, claims: Claims, intent: Intent, limits: Limits, verdict: Verdict, bill: Bill) -> Entry:
-        """The call is on the disk when this returns. Raises Denied, or Problem if the attempt is not running."""
-        now = self._clock.now()
-        denial = _denial(verdict)
-        try:
-            begun = await self._database.write(
-                lambda c: store.begin(c, intent, limits, denial, now, bill), bill.locks(intent.task, now)
-            )
-        except store.Revoked as exc:
-            raise _revoked() from exc
-        except StoreAway as exc:
-            raise Problem(503, Reason.STORE_UNAVAILABLE, "the call cannot be written down, so it is not made") from exc
-        if isinstance(begun, store.Barred):
-            self._metrics.denied(claims, intent, begun.fault)
-            log.info(
-                "call denied", task=intent.task, connector=intent.connector, name=intent.name, reason=begun.fault.reason
-            )
-            wait = begun.exceeded.retry_after if begun.exceeded else None
-            raise Denied(begun.fault.reason, begun.fault.message, retry_after=wait)
-        return Entry(intent, claims, begun.sequence, begun.occurrence, begun.deadline, now, begun.reserved)
+    async def begin(
+        self, claims: Claims, intent: Intent, limits: Limits, verdict: Verdict, bill: Bill | None = None
+    ) -> Entry | Recorded:
+        """The call is on the disk when this returns, or it was answered before.
 
-    async def settle(self, entry: Entry, outcome: Outcome) -> None:
+        Raises Denied, or Problem if the attempt is not running.
+        """
+        begun, now = await self._begun(start.Wanted(intent, limits, verdict, bill, sender=self._instance))
+        match begun:
+            case start.Barred(fault=fault, exceeded=exceeded):
+                self._metrics.denied(claims, intent, fault)
+                log.info(
+                    "call denied", task=intent.task, connector=intent.connector, name=intent.name, reason=fault.reason
+                )
+                if exceeded:
+                    self._metrics.exceeded(claims.namespace, claims.agent, exceeded)
+                wait = exceeded.retry_after if exceeded else None
+                raise Denied(fault.reason, fault.message, retry_after=wait)
+            case start.Repeated(call=call, body=body):
+                self._metrics.calls_replayed.labels(claims.namespace, claims.agent, intent.kind).inc()
+                return Recorded(call.id, intent, call.outcome, body)
+            case start.Begun():
+                return Entry(
+                    intent,
+                    claims,
+                    begun.sequence,
+                    begun.occurrence,
+                    begun.deadline,
+                    now,
+                    begun.reserved,
+                    begun.arguments,
+                    begun.is_open,
+                    begun.sent_at if begun.is_open else None,
+                )
+            case _:
+                assert_never(begun)
+
+    async def _begun(self, wanted: start.Wanted) -> tuple[start.Begun | start.Barred | start.Repeated, datetime]:
+        until = self._clock.now() + self._patience
+        while True:
+            now = self._clock.now()
+            asked = replace(wanted, patience=now < until)
+            keys = wanted.bill.locks(wanted.intent.task, now) if wanted.bill else (wanted.intent.task,)
+            try:
+                begun = await self._database.write(
+                    lambda c, asked=asked, now=now: start.begin(c, asked, now),  # type: ignore[misc]
+                    keys,
+                )
+            except start.Revoked as exc:
+                raise _revoked() from exc
+            except StoreAway as exc:
+                said = "the call cannot be written down, so it is not made"
+                raise Problem(503, Reason.STORE_UNAVAILABLE, said) from exc
+            if not isinstance(begun, start.Held):
+                return begun, now
+            await asyncio.sleep(_HELD_SECONDS)
+
+    async def settle(self, entry: Entry, outcome: Outcome, body: bytes | None = None) -> None:
         """Write down what became of it. If that cannot be done, the call stays Started, and so becomes Unknown."""
         now = self._clock.now()
         outcome = budgets.charged(entry.reserved, outcome)
         self._metrics.settled(entry.claims, entry.intent, outcome, (now - entry.started_at).total_seconds())
         try:
             await self._database.write(
-                lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now, entry.reserved),
+                lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now, entry.reserved, body),
                 (entry.intent.task, *entry.reserved.accounts),
             )
         except StoreAway:
             log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
-
-
-def _denial(verdict: Verdict) -> Fault | None:
-    match verdict:
-        case Allow():
-            return None
-        case Refuse(fault=fault):
-            return fault
-        case Ask(question=question):
-            said = f"{question}: it needs an approval, which nobody can give yet"
-            return Fault(Reason.APPROVAL_UNAVAILABLE, said)
-        case _:
-            assert_never(verdict)
 
 
 def _revoked() -> Problem:

@@ -41,9 +41,13 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     CANCELLED = "Cancelled"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
+    DIVERGED = "Diverged"
 
     # Why a call was denied or failed.
     APPROVAL_UNAVAILABLE = "ApprovalUnavailable"
+    APPROVAL_REJECTED = "ApprovalRejected"
+    APPROVAL_TIMED_OUT = "ApprovalTimedOut"
+    SKIPPED = "Skipped"
     DEFINITION_DRIFTED = "DefinitionDrifted"
     PRICE_UNKNOWN = "PriceUnknown"
     TOOL_ERROR = "ToolError"
@@ -81,6 +85,21 @@ ENDINGS = frozenset(
         Reason.CONNECTOR_UNSUPPORTED,
         Reason.REVISION_UNKNOWN,
         Reason.OUTCOME_UNKNOWN,
+        Reason.DIVERGED,
+        Reason.INPUT_REQUIRED,
     }
 )
 """The reasons that an agent may give for not answering. Any other word of its own becomes AgentError."""
+
+OF_THE_CALL = frozenset(
+    {
+        Reason.POLICY_DENIED,
+        Reason.DEFINITION_DRIFTED,
+        Reason.TOOL_UNAVAILABLE,
+        Reason.RATE_LIMITED,
+        Reason.APPROVAL_REJECTED,
+        Reason.APPROVAL_TIMED_OUT,
+        Reason.SKIPPED,
+    }
+)
+"""Denials that concern one call: the agent is told, and may go another way. Every other one ends the task."""

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     turn_timeout: Seconds = Field(5, description="How long a call waits for a connector's rate or concurrency limit.")
     settle_timeout: Seconds = Field(30, description="How long the end of a task waits for effects that are under way.")
 
+    replay_patience: Seconds = Field(
+        3, description="How long a call that was not asked before waits for those that were, when a task runs again."
+    )
     heartbeat: Seconds = Field(2, description="How often an instance says that it lives.")
     takeover: Seconds = Field(10, description="The tasks of an instance that was silent for so long are taken over.")
     drain: Seconds = Field(25, description="On SIGTERM running tasks may finish within this time.")

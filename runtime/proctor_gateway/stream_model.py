@@ -41,6 +41,7 @@ class Stream:
         self._work: asyncio.Task[None] | None = None
         self._tally = Tally()
         self._is_over = False
+        self._passed = bytearray()
 
     async def first(self) -> Reply | None:
         """None if a stream begins; else why there is none."""
@@ -74,7 +75,11 @@ class Stream:
             outcome = self._outcome(CallState.FAILED, fault)
             self._tell(fault)
         self._is_over = True
-        await self._context.ledger.settle(self._asked.entry, outcome)
+        # What the agent was told, to the last word: an attempt that asks again is told the same.
+        body = bytes(self._passed) if self._passed else None
+        if body is not None and outcome.fault is not None:
+            body += _last_words(outcome.fault)
+        await self._context.ledger.settle(self._asked.entry, outcome, body)
 
     def _on_end(self, work: asyncio.Task[None]) -> None:
         if not work.cancelled() and work.exception() is not None:

@@ -1,8 +1,12 @@
 """A task: what was asked, by whom, and where it stands. One type for each state; a state never goes back.
 
 Waiting ──► Running ──► Ended        Waiting ──► Ended (cancelled, suspended, no pod in time)
+             │   ▲
+             ▼   │
+             Paused ──► Ended (cancelled)
 
-A task that is dispatched again stays Running: its attempt counts up, its deadline does not move.
+A task that is dispatched again stays Running: its attempt counts up, its deadline does not move. While it is Paused it
+waits for people, and its time stands still.
 """
 
 from __future__ import annotations
@@ -39,6 +43,9 @@ class Purpose(StrEnum):
 
 OPEN = (Phase.QUEUED, Phase.RUNNING, Phase.INPUT_REQUIRED)
 """The phases in which work is still owed."""
+
+DRIVEN = (Phase.QUEUED, Phase.RUNNING)
+"""The phases in which a gateway drives the task. In the third open one it waits for people and needs nothing."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,16 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """A call of it waits for people. No pod works on it."""
+
+    revision: str
+    attempts: int
+    started_at: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True)
 class Ended:
     """Over for good. `output` may be there although the phase is not Succeeded: what the agent said is kept."""
 
@@ -115,7 +132,7 @@ class Ended:
     fault: Fault | None
 
 
-State = Waiting | Running | Ended
+State = Waiting | Running | Paused | Ended
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,8 @@ class Task:
                 return Phase.QUEUED
             case Running():
                 return Phase.RUNNING
+            case Paused():
+                return Phase.INPUT_REQUIRED
             case Ended(phase=phase):
                 return phase
             case _:
@@ -145,7 +164,7 @@ class Task:
 def shown(task: Task) -> dict[str, Any]:
     """The task as callers read it. Money is a string, times are RFC 3339 in UTC with milliseconds."""
     request, state = task.request, task.state
-    begun = state if isinstance(state, Running | Ended) else None
+    begun = state if isinstance(state, Running | Paused | Ended) else None
     ended = state if isinstance(state, Ended) else None
     fault = ended.fault if ended else None
     return {

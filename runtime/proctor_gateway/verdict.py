@@ -1,8 +1,8 @@
 """An attempt is over: how does the task end, or may it be dispatched again?
 
-The rule that everything here serves: the truth, never a blind repeat. A task is dispatched again only while nothing
-that it did could be done twice; an effect whose outcome nobody knows makes the task Indeterminate, whatever else
-happened to it.
+The rule that everything here serves: the truth, never a blind repeat. A task that lost its pod or its gateway is
+dispatched again: what it asked before is answered from the journal. An effect of which nobody knows whether it
+happened, and which nothing can find out, makes the task Indeterminate, whatever else happened to it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
+from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState
 from proctor_gateway.reasons import ENDINGS, Reason
 from proctor_gateway.tasks import Fault, Phase
@@ -64,6 +65,11 @@ class Again:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """People are asked. The task holds no pod until they have answered."""
+
+
+@dataclass(frozen=True)
 class End:
     """The task is over."""
 
@@ -74,19 +80,33 @@ class End:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How often a task may lose what works on it, and until when it may be dispatched. `losses` counts this end."""
+    """How often a task may lose what works on it, and until when it may be dispatched. `losses` counts this end.
+
+    `attempt` is the one that is over.
+    """
 
     losses: int
     max_losses: int
     deadline: datetime
     now: datetime
+    attempt: int = 1
 
 
-def judge(end: AttemptEnd, calls: Sequence[Call], bounds: Bounds) -> Again | End:
+def judge(end: AttemptEnd, calls: Sequence[Call], bounds: Bounds) -> Again | Pause | End:
     """What follows from the way in which the attempt ended. `calls` are those of all attempts."""
     effects = [call for call in calls if call.may_have_changed_something]
-    if any(call.is_open for call in effects):
+    diverged = _divergence(end, calls, effects, bounds)
+    if diverged is not None:
+        return _indeterminate(end, effects, diverged)
+    unknown = [call for call in effects if call.is_open]
+    goes_on = isinstance(end, Lost | NotTaken) or _waits(end, calls)
+    if unknown and not (goes_on and all(_can_be_found_out(call) for call in unknown)):
         return _indeterminate(end, effects)
+    return Pause() if _waits(end, calls) else _known(end, effects, bounds)
+
+
+def _known(end: AttemptEnd, effects: Sequence[Call], bounds: Bounds) -> Again | End:
+    """What follows where nothing stands in the way."""
     match end:
         case Answered(output=output):
             return End(Phase.SUCCEEDED, output, None)
@@ -101,20 +121,49 @@ def judge(end: AttemptEnd, calls: Sequence[Call], bounds: Bounds) -> Again | End
             assert_never(end)
 
 
+def _waits(end: AttemptEnd, calls: Sequence[Call]) -> bool:
+    """Whether a call waits for people. The agent was told so, and what it said then is no answer to the task."""
+    if isinstance(end, Stopped) and end.fault.reason is not Reason.INPUT_REQUIRED:
+        return False
+    return any(call.outcome.state is CallState.WAITING for call in calls)
+
+
+def _can_be_found_out(call: Call) -> bool:
+    """Whether the next attempt can settle what became of it: by sending it again under its key, or by its probe."""
+    return call.intent.effect in {Effect.IDEMPOTENT, Effect.VERIFY}
+
+
+def _divergence(end: AttemptEnd, calls: Sequence[Call], effects: Sequence[Call], bounds: Bounds) -> Fault | None:
+    """How the attempt went another way than the one before it, after something was done."""
+    for call in calls:
+        fault = call.outcome.fault
+        if fault is not None and fault.reason is Reason.DIVERGED:
+            return fault
+    if not isinstance(end, Answered) or _waits(end, calls):
+        return None
+    left_out = next((call for call in effects if call.seen < bounds.attempt), None)
+    if left_out is None:
+        return None
+    what = f"{left_out.intent.connector}/{left_out.intent.name} (call {left_out.id})"
+    said = f"attempt {bounds.attempt} answered without asking {what} again, which an earlier attempt had asked"
+    return Fault(Reason.DIVERGED, said)
+
+
 def _again_or_end(fault: Fault, effects: Sequence[Call], bounds: Bounds) -> Again | End:
-    if effects:
-        message = f"{fault.message}; not dispatched again, because effects happened"
-        return End(Phase.FAILED, None, _with(Fault(fault.reason, message), effects))
-    if bounds.now >= bounds.deadline:
-        return End(Phase.FAILED, None, Fault(Reason.TIMEOUT, f"{fault.message}; no time is left to dispatch it again"))
-    if bounds.losses >= bounds.max_losses:
-        return End(Phase.FAILED, None, Fault(fault.reason, f"{fault.message}; lost {bounds.losses} times"))
-    return Again()
+    if bounds.now < bounds.deadline and bounds.losses < bounds.max_losses:
+        return Again()
+    late = bounds.now >= bounds.deadline
+    reason = Reason.TIMEOUT if late else fault.reason
+    why = "no time is left to dispatch it again" if late else f"lost {bounds.losses} times"
+    phase = Phase.INDETERMINATE if any(call.is_open for call in effects) else Phase.FAILED
+    return End(phase, None, _with(Fault(reason, f"{fault.message}; {why}"), effects))
 
 
-def _indeterminate(end: AttemptEnd, effects: Sequence[Call]) -> End:
+def _indeterminate(end: AttemptEnd, effects: Sequence[Call], diverged: Fault | None = None) -> End:
     output = end.output if isinstance(end, Answered | Broke) else None
-    if isinstance(end, Answered):
+    if diverged is not None:
+        said = diverged
+    elif isinstance(end, Answered):
         said = Fault(Reason.OUTCOME_UNKNOWN, "the agent answered, but what became of an effect is not known")
     else:
         said = end.fault
@@ -136,6 +185,7 @@ def _told(call: Call) -> str:
         CallState.STARTED: "outcome unknown",
         CallState.UNKNOWN: "outcome unknown",
         CallState.DENIED: "denied",
+        CallState.WAITING: "waits for people",
     }
     return f"{call.intent.connector}/{call.intent.name} {words[call.outcome.state]} (call {call.id})"
 

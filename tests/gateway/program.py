@@ -77,8 +77,12 @@ class Gateway:
 
 def start(file: Path, settings: Settings) -> Gateway:
     """Start the process, and wait until it is ready."""
-    values = settings.model_dump() | {"store": settings.store.get_secret_value()}
-    environment = {f"PROCTOR_GATEWAY_{name.upper()}": str(value) for name, value in values.items()}
+    values = settings.model_dump(mode="json") | {"store": settings.store.get_secret_value()}
+    environment = {
+        f"PROCTOR_GATEWAY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+        if value is not None
+    }
     command = [sys.executable, "-m", "tests.gateway.program", str(file)]
     process = subprocess.Popen(command, env={**os.environ, **environment})
     until = time.monotonic() + 60

@@ -19,8 +19,9 @@ from proctor.api.connector import Effect
 from proctor_gateway.access import Identity
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.errors import StoreAway
+from proctor_gateway.judgement import Allow, Refuse
 from proctor_gateway.reasons import Reason
-from proctor_gateway.store import acceptance, calls, keys, lifecycle, owners, tasks
+from proctor_gateway.store import acceptance, calls, keys, lifecycle, owners, start, tasks
 from proctor_gateway.store.cluster import (
     Object,
     Review,
@@ -101,7 +102,13 @@ def intent(task: Task, effect: Effect = Effect.ONCE, kind: Kind = Kind.TOOL, **a
 
 def begin(call: Intent, denial: Fault | None = None) -> Callable[[sa.Connection], Any]:
     """Write the call down."""
-    return lambda c: calls.begin(c, call, LIMITS, denial, T0)
+    wanted = start.Wanted(call, LIMITS, Refuse(denial) if denial else Allow(), sender="one")
+
+    def begun(connection: sa.Connection) -> Any:
+        owners.beat(connection, "one", T0)
+        return start.begin(connection, wanted, T0)
+
+    return begun
 
 
 async def test_the_tables_are_those_of_the_migrations(database: Database):
@@ -208,11 +215,11 @@ async def test_a_call_belongs_to_the_attempt_that_runs(database: Database):
     task = await accepted(database)
     begun = await dispatched(database, task)
     await database.write(begin(intent(begun)))
-    with pytest.raises(calls.Revoked):
+    with pytest.raises(start.Revoked):
         await database.write(begin(replace(intent(begun), attempt=2)))
     again = await database.write(lambda c: lifecycle.close(c, closing(begun, LOST, patience=True)))
     assert again == lifecycle.Unsettled(1)
-    with pytest.raises(calls.Revoked):
+    with pytest.raises(start.Revoked):
         await database.write(begin(intent(begun)))
 
 
@@ -248,7 +255,7 @@ async def test_a_lost_task_begins_again(database: Database):
 
 
 async def test_equal_calls_are_counted(database: Database):
-    """The second equal call of an attempt is another occurrence; a denied one is none."""
+    """Each equal call of an attempt is another occurrence, a denied one too: it may be allowed to a later attempt."""
     begun = await dispatched(database, await accepted(database))
     denial = Fault(Reason.POLICY_DENIED, "no")
     found = [
@@ -257,7 +264,7 @@ async def test_equal_calls_are_counted(database: Database):
         await database.write(begin(intent(begun, amount=1), denial)),
         await database.write(begin(intent(begun, amount=1))),
     ]
-    assert [each.occurrence if isinstance(each, calls.Begun) else None for each in found] == [0, 0, None, 1]
+    assert [each.occurrence if isinstance(each, start.Begun) else None for each in found] == [0, 0, None, 2]
     assert [call.sequence for call in await database.read(lambda c: calls.list_calls(c, "0000-0001"))] == [1, 2, 3, 4]
 
 
@@ -277,7 +284,7 @@ async def test_usage_adds_up(database: Database):
     found = await database.read(lambda c: tasks.must_get(c, "0000-0001"))
     assert (found.usage.steps, found.usage.cost) == (3, None)
     barred = await database.write(begin(intent(begun, Effect.READ, Kind.MODEL)))
-    assert barred == calls.Barred(4, Fault(Reason.LIMIT_EXCEEDED, "3 of 3 steps (model calls) are used up"))
+    assert barred == start.Barred(4, Fault(Reason.LIMIT_EXCEEDED, "3 of 3 steps (model calls) are used up"))
 
 
 async def test_a_stop_reaches_the_owner(database: Database):
@@ -287,7 +294,7 @@ async def test_a_stop_reaches_the_owner(database: Database):
     await database.write(lambda c: lifecycle.stop(c, "0000-0001", fault, T0))
     assert await database.read(lambda c: owners.stops(c, "one")) == [owners.Stop("0000-0001", Reason.CANCELLED)]
     barred = await database.write(begin(intent(begun)))
-    assert isinstance(barred, calls.Barred)
+    assert isinstance(barred, start.Barred)
     ended = await database.write(lambda c: lifecycle.close(c, closing(begun, Stopped(fault))))
     assert ended.phase is Phase.CANCELLED
     assert await database.read(lambda c: owners.stops(c, "one")) == []
@@ -304,7 +311,7 @@ async def test_orphans_are_adopted_once(database: Database):
     (taken,) = await database.write(lambda c: owners.adopt(c, "two", silent, T0))
     assert taken.request.id == "0000-0001"
     assert await database.write(lambda c: owners.adopt(c, "three", silent, T0)) == []
-    with pytest.raises(calls.Revoked):
+    with pytest.raises(start.Revoked):
         await database.write(begin(intent(begun)))
 
 

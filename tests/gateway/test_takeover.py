@@ -26,7 +26,7 @@ UNDER_WAY = {"call": ["odd", "hangs", {}]}
 STORY = {
     "nothing was done yet": ([{"sleep_at_first": 60}], "Succeeded", None),
     "only reads were done": ([READ, {"sleep_at_first": 60}], "Succeeded", None),
-    "an effect was done": ([EFFECT, {"sleep_at_first": 60}], "Failed", "Interrupted"),
+    "an effect was done": ([EFFECT, {"sleep_at_first": 60}], "Succeeded", None),
     "an effect was under way": ([UNDER_WAY], "Indeterminate", "Interrupted"),
     "an effect was done and another under way": ([EFFECT, UNDER_WAY], "Indeterminate", "Interrupted"),
 }
@@ -122,8 +122,7 @@ async def test_kill_minus_nine_while_ten_tasks_run(town: Town):
         assert (ended["phase"], ended["error"]["reason"] if ended["error"] else None) == (phase, reason), ended
         assert ended["attempts"] == (2 if phase == "Succeeded" else 1)
         assert ended["output"] == (name if phase == "Succeeded" else None)
-    again = town.system.calls[len(sent) :]
-    assert {call["name"] for call in again} == {"says_no"}
+    assert town.system.calls[len(sent) :] == []
     assert (town.system.times("works"), town.system.times("hangs")) == (4, 4)
 
 
@@ -217,7 +216,7 @@ async def test_a_pod_that_dies_is_replaced(gateway: House):
 
 
 async def test_a_pod_that_dies_after_an_effect(gateway: House):
-    """The task ends; its error names the effect."""
+    """The task goes on elsewhere; the effect is answered from the journal, and not sent again."""
     async with OddSystem().serving() as system:
         gateway.connect("odd", "MCP", system.url)
         gateway.declare(tools=[{"connector": "odd", "allow": ["works"]}])
@@ -226,8 +225,8 @@ async def test_a_pod_that_dies_after_an_effect(gateway: House):
             gateway.cluster.apply(Kind.POD, objects.pod("a-mortal", gateway.revision, "127.0.0.3"))
             async with gateway.pod("one"):
                 task = await gateway.done(EFFECT, {"die_at_first": 1}, {"answer": "done"})
-        assert (task["phase"], task["error"]["reason"], task["attempts"]) == ("Failed", "Interrupted", 1)
-        assert "odd/works succeeded" in task["error"]["message"]
+        assert (task["phase"], task["output"], task["attempts"]) == ("Succeeded", "done", 2)
+        assert task["usage"]["toolCalls"] == 1
         assert system.times("works") == 1
 
 

@@ -10,7 +10,7 @@ from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault, Phase
-from proctor_gateway.verdict import Again, Answered, Bounds, Broke, End, Lost, NotTaken, Stopped, fault_of, judge
+from proctor_gateway.verdict import Again, Answered, Bounds, Broke, End, Lost, NotTaken, Pause, Stopped, fault_of, judge
 
 T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LOST = Lost(Fault(Reason.INTERRUPTED, "pod one went away"))
@@ -42,6 +42,9 @@ DENIED = call(CallState.DENIED)
 STARTED = call(CallState.STARTED)
 UNKNOWN = call(CallState.UNKNOWN)
 UNKNOWN_IDEMPOTENT = call(CallState.UNKNOWN, Effect.IDEMPOTENT)
+UNKNOWN_VERIFY = call(CallState.UNKNOWN, Effect.VERIFY)
+WAITING = call(CallState.WAITING, touched=False)
+DIVERGED = call(CallState.DENIED, touched=False, fault=Fault(Reason.DIVERGED, "asks something else"))
 
 CASES = {
     "an answer": (Answered(1), [], "Succeeded", None),
@@ -55,18 +58,31 @@ CASES = {
     "lost after reads": (LOST, [READ, OPEN_READ], "again", None),
     "lost after a denied effect": (LOST, [DENIED], "again", None),
     "lost after an effect that was never sent": (LOST, [UNSENT], "again", None),
-    "lost after an effect": (LOST, [PAID], "Failed", "Interrupted"),
-    "lost after an effect that failed": (LOST, [FAILED], "Failed", "Interrupted"),
-    "lost after an effect that could be repeated": (
+    "lost after an effect": (LOST, [PAID], "again", None),
+    "lost after an effect that failed": (LOST, [FAILED], "again", None),
+    "lost while an effect was under way that carries a key": (LOST, [UNKNOWN_IDEMPOTENT], "again", None),
+    "lost while an effect was under way that can be verified": (LOST, [UNKNOWN_VERIFY], "again", None),
+    "lost while one that can be found out was under way, and one that cannot": (
         LOST,
-        [call(CallState.SUCCEEDED, Effect.IDEMPOTENT)],
-        "Failed",
+        [UNKNOWN_VERIFY, UNKNOWN],
+        "Indeterminate",
         "Interrupted",
     ),
     "lost while an effect was under way": (LOST, [STARTED], "Indeterminate", "Interrupted"),
     "lost after an unknown effect": (LOST, [READ, UNKNOWN], "Indeterminate", "Interrupted"),
     "not taken": (NOT_TAKEN, [], "again", None),
-    "not taken after an effect of before": (NOT_TAKEN, [PAID], "Failed", "AgentUnavailable"),
+    "not taken after an effect of before": (NOT_TAKEN, [PAID], "again", None),
+    "an answer without an effect of before": (Answered(1), [PAID], "Indeterminate", "Diverged"),
+    "an error without an effect of before": (BROKE, [PAID], "Failed", "AgentError"),
+    "another effect than before": (BROKE, [DIVERGED], "Indeterminate", "Diverged"),
+    "lost after it went another way": (LOST, [DIVERGED], "Indeterminate", "Diverged"),
+    "people are asked": (Stopped(Fault(Reason.INPUT_REQUIRED, "x")), [WAITING], "pause", None),
+    "people are asked, and the agent says so": (BROKE, [WAITING], "pause", None),
+    "people are asked, and the agent answers all the same": (Answered(1), [WAITING, PAID], "pause", None),
+    "people are asked, and the pod dies": (LOST, [WAITING], "pause", None),
+    "people are asked while an effect was under way": (BROKE, [WAITING, STARTED], "Indeterminate", "AgentError"),
+    "people are asked while one that carries a key was": (BROKE, [WAITING, UNKNOWN_IDEMPOTENT], "pause", None),
+    "cancelled while people are asked": (CANCELLED, [WAITING], "Cancelled", "Cancelled"),
     "cancelled": (CANCELLED, [], "Cancelled", "Cancelled"),
     "cancelled after an effect": (CANCELLED, [PAID], "Cancelled", "Cancelled"),
     "cancelled while an effect was under way": (CANCELLED, [STARTED], "Indeterminate", "Cancelled"),
@@ -75,17 +91,18 @@ CASES = {
 }
 
 
-def bounds(losses: int = 1, seconds: float = 30) -> Bounds:
+def bounds(losses: int = 1, seconds: float = 30, attempt: int = 1) -> Bounds:
     """Three losses are too many; the deadline is in so many seconds."""
-    return Bounds(losses, 3, T0 + timedelta(seconds=seconds), T0)
+    return Bounds(losses, 3, T0 + timedelta(seconds=seconds), T0, attempt)
 
 
 @pytest.mark.parametrize(("end", "calls", "phase", "reason"), CASES.values(), ids=CASES)
 def test_the_truth_and_never_a_blind_repeat(end, calls, phase, reason):
-    """A task runs again only while nothing that it did could be done twice; an unknown effect is said to be one."""
-    decision = judge(end, calls, bounds())
-    if phase == "again":
-        assert decision == Again()
+    """A task runs again only while every effect is known or can be found out; an unknown one is said to be one."""
+    attempt = 2 if reason == "Diverged" or phase == "Failed" else 1
+    decision = judge(end, calls, bounds(attempt=attempt))
+    if phase in {"again", "pause"}:
+        assert decision == (Again() if phase == "again" else Pause())
         return
     assert isinstance(decision, End)
     assert (decision.phase, decision.fault.reason if decision.fault else None) == (phase, reason)
@@ -102,7 +119,7 @@ def test_the_message_says_which_effects_happened():
 
 def test_many_effects_are_counted():
     """The message stays readable."""
-    end = judge(LOST, [call(CallState.SUCCEEDED, sequence=number) for number in range(20)], bounds())
+    end = judge(BROKE, [call(CallState.SUCCEEDED, sequence=number) for number in range(20)], bounds())
     assert isinstance(end, End)
     assert end.fault is not None
     assert "and 12 more" in end.fault.message
@@ -121,6 +138,9 @@ def test_a_task_is_not_begun_again_for_ever():
     end = judge(LOST, [], bounds(losses=3))
     assert isinstance(end, End)
     assert (end.phase, end.fault.reason) == (Phase.FAILED, Reason.INTERRUPTED)
+    unknown = judge(LOST, [UNKNOWN_IDEMPOTENT], bounds(losses=3))
+    assert isinstance(unknown, End)
+    assert unknown.phase is Phase.INDETERMINATE
 
 
 def test_a_task_is_not_begun_again_too_late():

@@ -9,7 +9,21 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from proctor.api.fields import SET, Digest, Key, Label, ModelName, Number, ObjectName, Span, Time, ToolName, by, rules
+from proctor.api.fields import (
+    SET,
+    Digest,
+    Expression,
+    Key,
+    Label,
+    ModelName,
+    Number,
+    ObjectName,
+    Span,
+    Time,
+    ToolName,
+    by,
+    rules,
+)
 from proctor.api.meta import Object, Report, Spec, Status
 
 
@@ -61,13 +75,49 @@ class Auth(Spec):
     """What stands before it."""
 
 
+ArgumentPath = Annotated[str, Field(pattern=r"^(key|args(\.[A-Za-z_][A-Za-z0-9_-]*)+)$", max_length=256)]
+"""`key`, which is the call's idempotency key, or a path into its arguments such as `args.order_id`."""
+
+
+class VerifyArgument(Spec):
+    """One argument of the tool that is asked."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=63)]
+    """Its name."""
+    from_: Annotated[ArgumentPath, Field(alias="from")]
+    """Where its value comes from."""
+
+
+class Verification(Spec):
+    """How to find out whether a call of unknown outcome was applied: another tool of the system is asked."""
+
+    tool: ToolName
+    """A tool of the same Connector that is declared with effect Read."""
+    arguments: Annotated[tuple[VerifyArgument, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
+    """What it is asked."""
+    applied: Expression
+    """CEL over `result` (what it answers), `args` and `key`: true, false, or an error for not known."""
+
+
 class Tool(Spec):
     """What is known of one tool. A tool that is not declared has effect Once and is not trusted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.verify) || (has(self.effect) && self.effect == 'Verify')",
+                "verify needs effect Verify: tools of any other effect are not probed",
+                ".verify",
+            ),
+        )
+    )
 
     name: ToolName
     """The tool's name, as the system knows it."""
     effect: Effect = Effect.ONCE
     """What a repeated call does."""
+    verify: Verification | None = None
+    """For effect Verify: how to find out whether a call was applied. Absent: nobody can, and a person is asked."""
     trusted: bool = False
     """Whether what it returns may be taken for the operator's words."""
     data: Annotated[tuple[Label, ...], Field(max_length=16, json_schema_extra=SET)] = ()

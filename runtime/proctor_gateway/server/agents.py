@@ -15,6 +15,7 @@ from proctor_gateway import ask_model, trace
 from proctor_gateway.calling import Caller
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Problem
+from proctor_gateway.ledger import Recorded
 from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import body_of, json_response, parsed_object, problem_of
 from proctor_gateway.server.mcp import McpEndpoint
@@ -26,6 +27,7 @@ from proctor_gateway.upstream.model import error_body
 
 log = structlog.get_logger(__name__)
 
+_NO_CACHE: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _STATUS: Final = {
     Reason.RATE_LIMITED: 429,
     Reason.REJECTED: 400,
@@ -60,6 +62,8 @@ class Agents:
             asked = await ask_model.begin(self._context, caller, body)
         except Exception as exc:  # noqa: BLE001 - an agent's client understands nothing but OpenAI's errors
             return _openai_error(exc)
+        if isinstance(asked, Recorded):
+            return self._repeated(caller, asked, is_stream=bool(body.get("stream")))
         if asked.stream:
             return await self._streamed(caller, asked)
         return _replied(await ask_model.answer(self._context, caller, asked))
@@ -69,8 +73,13 @@ class Agents:
         refusal = await stream.first()
         if refusal is not None:
             return _replied(refusal)
-        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return StreamingResponse(stream.events(), 200, headers, media_type="text/event-stream")
+        return StreamingResponse(stream.events(), 200, _NO_CACHE, media_type="text/event-stream")
+
+    def _repeated(self, caller: Caller, recorded: Recorded, *, is_stream: bool) -> Response:
+        reply = ask_model.repeated(self._context, caller, recorded)
+        if is_stream and reply.body is not None:
+            return Response(reply.body, 200, _NO_CACHE, media_type="text/event-stream")
+        return _replied(reply)
 
     async def models(self, request: Request) -> Response:
         """The one model that the revision declares."""

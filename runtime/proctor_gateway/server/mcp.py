@@ -21,7 +21,7 @@ from proctor_gateway.calling import Caller
 from proctor_gateway.calls import CallState
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Denied, Problem
-from proctor_gateway.reasons import Reason
+from proctor_gateway.reasons import OF_THE_CALL, Reason
 from proctor_gateway.server.answers import body_of, json_response, parsed_object, problem_of
 
 log = structlog.get_logger(__name__)
@@ -36,11 +36,6 @@ _META_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 _META_SERVER: Final = "io.modelcontextprotocol/serverInfo"
 _DENIED: Final = -32003
 """JSON-RPC error of ours: the gateway refuses, `data.reason` says why."""
-
-_OF_THE_CALL: Final = frozenset(
-    {Reason.POLICY_DENIED, Reason.DEFINITION_DRIFTED, Reason.TOOL_UNAVAILABLE, Reason.RATE_LIMITED}
-)
-"""Denials that concern one call. Every other one, such as a limit or a missing approval, ends the task."""
 
 Json = dict[str, Any]
 
@@ -115,7 +110,7 @@ class McpEndpoint:
         try:
             answer = await call_tool(self._context, caller, connector, name, arguments or {})
         except Denied as exc:
-            if exc.reason not in _OF_THE_CALL:
+            if exc.reason not in OF_THE_CALL:
                 raise
             return _tool_error(exc.reason, exc.message)
         return self._told(answer)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from proctor.api import digest
-from proctor.api.agent import Limits
 from proctor_gateway import budgets, recording
-from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
-from proctor_gateway.limits import exceeded
+from proctor_gateway.budgets import NOTHING_RESERVED, Reserved
+from proctor_gateway.calls import Call, CallState, Outcome
 from proctor_gateway.reasons import Reason
+from proctor_gateway.store import journal
 from proctor_gateway.store.rows import plain, to_call
 from proctor_gateway.store.tables import calls, tasks
-from proctor_gateway.tasks import Fault, Phase, Usage
-
-_MOST_CALLS = 10_000
-"""Of one task, denied ones included: an agent that asks in a loop must not fill the disk."""
+from proctor_gateway.tasks import Phase
 
 # The statements of the hot path are built once: to build one costs more than to run it.
-_TASK: Final = (
+TASK: Final = (
     sa.select(
         tasks.c.phase,
         tasks.c.attempts,
@@ -36,28 +32,14 @@ _TASK: Final = (
         tasks.c.input_tokens,
         tasks.c.output_tokens,
         tasks.c.cost,
+        tasks.c.counted_cost,
+        tasks.c.counted_tokens,
     )
     .where(tasks.c.id == sa.bindparam("task"))
     .with_for_update()
 )
-_EQUAL: Final = sa.select(sa.func.count()).where(
-    calls.c.task == sa.bindparam("task"),
-    calls.c.attempt == sa.bindparam("attempt"),
-    calls.c.connector == sa.bindparam("connector"),
-    calls.c.name == sa.bindparam("name"),
-    calls.c.arguments_digest == sa.bindparam("digest"),
-    calls.c.state != CallState.DENIED,
-)
-_ADD: Final = sa.insert(calls)
-_COUNT: Final = (
-    sa.update(tasks)
-    .where(tasks.c.id == sa.bindparam("of_task"))
-    .values(
-        sequence=sa.bindparam("next"),
-        steps=tasks.c.steps + sa.bindparam("more_steps"),
-        tool_calls=tasks.c.tool_calls + sa.bindparam("more_tools"),
-    )
-)
+"""The row of a task as far as its calls need it, locked."""
+
 _SETTLE: Final = (
     sa.update(calls)
     .where(
@@ -71,6 +53,7 @@ _SETTLE: Final = (
             for column in (
                 calls.c.state,
                 calls.c.touched,
+                calls.c.answered,
                 calls.c.result,
                 calls.c.reason,
                 calls.c.message,
@@ -89,56 +72,10 @@ _CHARGE: Final = (
         input_tokens=tasks.c.input_tokens + sa.bindparam("more_input"),
         output_tokens=tasks.c.output_tokens + sa.bindparam("more_output"),
         cost=sa.bindparam("new_cost", type_=tasks.c.cost.type),
+        counted_cost=sa.bindparam("new_counted_cost", type_=tasks.c.counted_cost.type),
+        counted_tokens=tasks.c.counted_tokens + sa.bindparam("more_counted"),
     )
 )
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The call is written down and may be sent. `occurrence` counts equal calls of the same attempt, from 0."""
-
-    sequence: int
-    occurrence: int
-    deadline: datetime
-
-
-@dataclass(frozen=True)
-class Barred:
-    """The call is written down as denied."""
-
-    sequence: int
-    fault: Fault
-
-
-class Revoked(Exception):  # noqa: N818 - a fact, not a failure
-    """The attempt that a token names is not running (any more)."""
-
-
-def begin(
-    connection: sa.Connection, intent: Intent, limits: Limits, denial: Fault | None, now: datetime
-) -> Begun | Barred:
-    """Write the call down: as denied, or as started if the task's limits allow. Raises Revoked.
-
-    The row of the task is locked, so that limits hold however many calls are made at the same time, by whichever
-    replica; and a call that was begun is seen by whoever ends the task.
-    """
-    row = connection.execute(_TASK, {"task": intent.task}).one_or_none()
-    if row is None or not is_running(row, intent.attempt):
-        raise Revoked(intent.task)
-    sequence = row.sequence + 1
-    if sequence > _MOST_CALLS:
-        return Barred(0, Fault(Reason.LIMIT_EXCEEDED, f"the task has made {_MOST_CALLS} calls"))
-    arguments = digest.sha256(intent.arguments)
-    fault = denial or _bar(row, intent.kind, limits, now) or budgets.reserve(connection, intent, sequence)
-    occurrence = _occurrence(connection, intent, arguments)
-    connection.execute(_ADD, _row(intent, sequence, arguments, fault, now))
-    steps = 0 if fault else int(intent.kind is Kind.MODEL)
-    tools = 0 if fault else int(intent.kind is Kind.TOOL)
-    connection.execute(_COUNT, {"of_task": intent.task, "next": sequence, "more_steps": steps, "more_tools": tools})
-    recording.begun(connection, intent, sequence, fault)
-    if fault is not None:
-        return Barred(sequence, fault)
-    return Begun(sequence, occurrence, row.deadline)
 
 
 def is_running(row: Any, attempt: int) -> bool:
@@ -146,49 +83,19 @@ def is_running(row: Any, attempt: int) -> bool:
     return bool(row.phase == Phase.RUNNING and row.attempts == attempt and row.live)
 
 
-def _bar(row: Any, kind: Kind, limits: Limits, now: datetime) -> Fault | None:
-    if row.stop is not None:
-        return Fault(Reason(row.stop), "the task is being stopped")
-    usage = Usage(row.steps, row.tool_calls, row.input_tokens, row.output_tokens, row.cost)
-    return exceeded(kind, usage, limits, row.deadline, now)
+def settle(
+    connection: sa.Connection,
+    task: str,
+    sequence: int,
+    outcome: Outcome,
+    now: datetime,
+    reserved: Reserved = NOTHING_RESERVED,
+    body: bytes | None = None,
+) -> None:
+    """Write down what became of a call, and the whole answer, for an attempt that asks it again.
 
-
-def _occurrence(connection: sa.Connection, intent: Intent, arguments: str) -> int:
-    # Only what carries a key needs to tell equal calls apart.
-    if intent.kind is not Kind.TOOL:
-        return 0
-    equal = {
-        "task": intent.task,
-        "attempt": intent.attempt,
-        "connector": intent.connector,
-        "name": intent.name,
-        "digest": arguments,
-    }
-    return int(connection.execute(_EQUAL, equal).scalar_one())
-
-
-def _row(intent: Intent, sequence: int, arguments: str, fault: Fault | None, now: datetime) -> dict[str, Any]:
-    return {
-        "task": intent.task,
-        "sequence": sequence,
-        "attempt": intent.attempt,
-        "kind": intent.kind,
-        "connector": intent.connector,
-        "name": plain(intent.name)[:256],
-        "effect": intent.effect,
-        "arguments": intent.arguments,
-        "arguments_digest": arguments,
-        "state": CallState.DENIED if fault else CallState.STARTED,
-        "touched": fault is None,
-        "reason": fault.reason if fault else None,
-        "message": plain(fault.message) if fault else None,
-        "started_at": now,
-        "finished_at": now if fault else None,
-    }
-
-
-def settle(connection: sa.Connection, task: str, sequence: int, outcome: Outcome, now: datetime) -> None:
-    """Write down what became of a call. A late answer still replaces Unknown: the truth is worth more than order."""
+    A late answer still replaces Unknown: the truth is worth more than order.
+    """
     fault = outcome.fault
     settled = connection.execute(
         _SETTLE,
@@ -197,6 +104,7 @@ def settle(connection: sa.Connection, task: str, sequence: int, outcome: Outcome
             "of_sequence": sequence,
             "new_state": outcome.state,
             "new_touched": outcome.touched,
+            "new_answered": _is_answer(outcome),
             "new_result": outcome.result,
             "new_reason": fault.reason if fault else None,
             "new_message": plain(fault.message) if fault else None,
@@ -208,17 +116,25 @@ def settle(connection: sa.Connection, task: str, sequence: int, outcome: Outcome
     )
     if not settled.rowcount:
         return
-    if outcome.billed or outcome.input_tokens or outcome.output_tokens:
-        _charge(connection, task, outcome)
-    budgets.settle(connection, task, sequence, outcome)
+    if body is not None and _is_answer(outcome):
+        journal.keep(connection, task, sequence, body)
+    if outcome.billed or outcome.input_tokens or outcome.output_tokens or reserved.accounts:
+        _charge(connection, task, outcome, budgets.settle(connection, reserved, outcome))
     recording.settled(connection, task, sequence, outcome)
 
 
-def _charge(connection: sa.Connection, task: str, outcome: Outcome) -> None:
-    row = connection.execute(_TASK, {"task": task}).one_or_none()
+def _is_answer(outcome: Outcome) -> bool:
+    """Whether the agent was told something that it could go on from. Nobody was told what was broken off."""
+    broken_off = outcome.fault is not None and outcome.fault.reason is Reason.INTERRUPTED
+    return outcome.state in {CallState.SUCCEEDED, CallState.FAILED} and not broken_off
+
+
+def _charge(connection: sa.Connection, task: str, outcome: Outcome, counted: tuple[Decimal, int]) -> None:
+    row = connection.execute(TASK, {"task": task}).one_or_none()
     if row is None:
         return
-    cost = None if row.cost is None or outcome.cost is None else row.cost + outcome.cost
+    unknown = outcome.billed and outcome.cost is None
+    cost = None if row.cost is None or unknown else row.cost + (outcome.cost or Decimal(0))
     connection.execute(
         _CHARGE,
         {
@@ -226,6 +142,8 @@ def _charge(connection: sa.Connection, task: str, outcome: Outcome) -> None:
             "more_input": outcome.input_tokens or 0,
             "more_output": outcome.output_tokens or 0,
             "new_cost": cost,
+            "new_counted_cost": row.counted_cost + counted[0],
+            "more_counted": counted[1],
         },
     )
 
@@ -236,9 +154,11 @@ def list_calls(connection: sa.Connection, task: str) -> Sequence[Call]:
     return [to_call(row) for row in connection.execute(query)]
 
 
-def under_way(connection: sa.Connection, task: str) -> int:
-    """How many calls that may change something have been begun and not settled."""
+def under_way(connection: sa.Connection, task: str, alive: sa.Select[tuple[str]] | None = None) -> int:
+    """How many calls that may change something have been begun and not settled, by a gateway that lives."""
     query = sa.select(sa.func.count()).where(
         calls.c.task == task, calls.c.state == CallState.STARTED, calls.c.effect != "Read"
     )
+    if alive is not None:
+        query = query.where(calls.c.sender.in_(alive))
     return int(connection.execute(query).scalar_one())

@@ -15,13 +15,15 @@ import sqlalchemy as sa
 from proctor_gateway import recording
 from proctor_gateway.calls import Call, CallState
 from proctor_gateway.reasons import Reason
+from proctor_gateway.store import approvals
 from proctor_gateway.store.calls import list_calls, under_way
 from proctor_gateway.store.outcomes import record
+from proctor_gateway.store.owners import alive
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, outcomes, tasks
 from proctor_gateway.store.tasks import must_get
 from proctor_gateway.tasks import OPEN, Fault, Phase, Running, Task
-from proctor_gateway.verdict import Again, AttemptEnd, Bounds, End, Lost, judge
+from proctor_gateway.verdict import Again, AttemptEnd, Bounds, End, Lost, Pause, Stopped, judge
 
 
 def dispatch(
@@ -71,6 +73,8 @@ class Closing:
     now: datetime
     patience: bool
     """Whether effects that are under way may still be waited for."""
+    silent_for: timedelta = timedelta(seconds=10)
+    """Of an instance that was silent for so long nobody hears what became of the calls that it sent."""
 
 
 @dataclass(frozen=True)
@@ -104,18 +108,51 @@ def close(connection: sa.Connection, closing: Closing) -> Task | Again | Unsettl
         raise NotOwner(closing.task)
     # The fence goes up before anything is judged: no call can be begun that the judgement would not see.
     connection.execute(sa.update(tasks).where(tasks.c.id == closing.task).values(live=False))
-    waiting = under_way(connection, closing.task)
+    waiting = under_way(connection, closing.task, alive(connection, closing.silent_for, closing.now))
     if waiting and closing.patience:
         return Unsettled(waiting)
     _forget_open_calls(connection, closing)
     made: Sequence[Call] = list_calls(connection, closing.task)
     losses = row.losses + int(isinstance(closing.end, Lost))
-    decision = judge(closing.end, made, Bounds(losses, closing.max_losses, closing.until, closing.now))
+    bounds = Bounds(losses, closing.max_losses, closing.until, closing.now, closing.attempts)
+    decision = judge(closing.end, made, bounds)
+    if isinstance(decision, Pause):
+        return _paused(connection, closing)
     if isinstance(decision, Again):
         connection.execute(sa.update(tasks).where(tasks.c.id == closing.task).values(losses=losses))
         return decision
     _end(connection, row, decision, closing.now)
     return must_get(connection, closing.task)
+
+
+def _paused(connection: sa.Connection, closing: Closing) -> Task | Again:
+    """The task waits for people and belongs to nobody, unless they have decided in the meantime."""
+    if approvals.is_due(connection, closing.task):
+        return Again()
+    connection.execute(
+        sa.update(tasks)
+        .where(tasks.c.id == closing.task)
+        .values(phase=Phase.INPUT_REQUIRED, owner=None, paused_at=closing.now)
+    )
+    return must_get(connection, closing.task)
+
+
+def resume(connection: sa.Connection, task: str, owner: str, now: datetime) -> Task | None:
+    """People have decided: the task is the owner's and may be dispatched. None if it does not wait (any more).
+
+    Its time stood still meanwhile.
+    """
+    row = connection.execute(
+        sa.select(tasks).where(tasks.c.id == task, tasks.c.phase == Phase.INPUT_REQUIRED).with_for_update()
+    ).one_or_none()
+    if row is None:
+        return None
+    connection.execute(
+        sa.update(tasks)
+        .where(tasks.c.id == task)
+        .values(phase=Phase.RUNNING, owner=owner, deadline=row.deadline + (now - row.paused_at), paused_at=None)
+    )
+    return must_get(connection, task)
 
 
 def _forget_open_calls(connection: sa.Connection, closing: Closing) -> None:
@@ -155,9 +192,12 @@ def stop(connection: sa.Connection, task: str, fault: Fault, now: datetime) -> T
     row = connection.execute(sa.select(tasks).where(tasks.c.id == task).with_for_update()).one_or_none()
     if row is None:
         return None
-    if row.phase == Phase.QUEUED:
-        phase = Phase.CANCELLED if fault.reason is Reason.CANCELLED else Phase.FAILED
-        _end(connection, row, End(phase, None, fault), now)
+    if row.phase in (Phase.QUEUED, Phase.INPUT_REQUIRED):
+        # Nothing runs: what was done is known, and nobody has to be waited for.
+        bounds = Bounds(row.losses, row.losses, row.deadline or now, now, row.attempts)
+        end = judge(Stopped(fault), list_calls(connection, task), bounds)
+        if isinstance(end, End):
+            _end(connection, row, end, now)
     elif row.phase in OPEN and row.stop is None:
         connection.execute(sa.update(tasks).where(tasks.c.id == task).values(stop=fault.reason))
     return must_get(connection, task)

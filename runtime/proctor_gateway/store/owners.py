@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store.rows import to_task
 from proctor_gateway.store.tables import instances, tasks
-from proctor_gateway.tasks import OPEN, Task
+from proctor_gateway.tasks import DRIVEN, Task
 
 _FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -33,18 +33,22 @@ def outlive(connection: sa.Connection, instance: str) -> None:
 def leave(connection: sa.Connection, instance: str) -> None:
     """Say that the instance is going: its tasks belong to nobody, and whoever sees them first takes them over."""
     connection.execute(
-        sa.update(tasks).where(tasks.c.owner == instance, tasks.c.phase.in_(OPEN)).values(owner=None, live=False)
+        sa.update(tasks).where(tasks.c.owner == instance, tasks.c.phase.in_(DRIVEN)).values(owner=None, live=False)
     )
     connection.execute(sa.delete(instances).where(instances.c.id == instance))
 
 
+def alive(connection: sa.Connection, silent_for: timedelta, now: datetime) -> sa.Select[tuple[str]]:
+    """The instances that have said lately that they live."""
+    return sa.select(instances.c.id).where(instances.c.seen_at >= database_time(connection, now) - silent_for)
+
+
 def adopt(connection: sa.Connection, instance: str, silent_for: timedelta, now: datetime) -> Sequence[Task]:
     """Take over the open tasks of nobody and of instances that were silent for so long; their tokens open nothing."""
-    alive = sa.select(instances.c.id).where(instances.c.seen_at >= database_time(connection, now) - silent_for)
-    orphaned = sa.or_(tasks.c.owner.is_(None), tasks.c.owner.not_in(alive))
+    orphaned = sa.or_(tasks.c.owner.is_(None), tasks.c.owner.not_in(alive(connection, silent_for, now)))
     taken = connection.execute(
         sa.update(tasks)
-        .where(tasks.c.phase.in_(OPEN), tasks.c.owner.is_distinct_from(instance), orphaned)
+        .where(tasks.c.phase.in_(DRIVEN), tasks.c.owner.is_distinct_from(instance), orphaned)
         .values(owner=instance, live=False)
         .returning(tasks)
     )
@@ -53,7 +57,7 @@ def adopt(connection: sa.Connection, instance: str, silent_for: timedelta, now: 
 
 def owned(connection: sa.Connection, instance: str) -> Sequence[Task]:
     """The open tasks of this instance."""
-    query = sa.select(tasks).where(tasks.c.owner == instance, tasks.c.phase.in_(OPEN))
+    query = sa.select(tasks).where(tasks.c.owner == instance, tasks.c.phase.in_(DRIVEN))
     return [to_task(row) for row in connection.execute(query)]
 
 
@@ -68,7 +72,7 @@ class Stop:
 def stops(connection: sa.Connection, instance: str) -> Sequence[Stop]:
     """The tasks of this instance that are to be ended."""
     query = sa.select(tasks.c.id, tasks.c.stop).where(
-        tasks.c.owner == instance, tasks.c.phase.in_(OPEN), tasks.c.stop.is_not(None)
+        tasks.c.owner == instance, tasks.c.phase.in_(DRIVEN), tasks.c.stop.is_not(None)
     )
     return [Stop(row.id, Reason(row.stop)) for row in connection.execute(query)]
 

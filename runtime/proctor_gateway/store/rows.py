@@ -7,7 +7,7 @@ from typing import Any
 from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Ended, Fault, Phase, Purpose, Request, Running, State, Task, Usage, Waiting
+from proctor_gateway.tasks import Ended, Fault, Paused, Phase, Purpose, Request, Running, State, Task, Usage, Waiting
 
 
 def to_task(row: Any) -> Task:
@@ -36,6 +36,8 @@ def _state(row: Any) -> State:
         return Waiting(row.revision)
     if phase is Phase.RUNNING:
         return Running(row.revision, row.attempts, row.started_at, row.deadline)
+    if phase is Phase.INPUT_REQUIRED:
+        return Paused(row.revision, row.attempts, row.started_at, row.deadline)
     return Ended(
         phase=phase,
         revision=row.revision,
@@ -61,6 +63,7 @@ def to_call(row: Any) -> Call:
             name=row.name,
             effect=Effect(row.effect),
             arguments=row.arguments,
+            digest=row.digest,
         ),
         outcome=Outcome(
             state=CallState(row.state),
@@ -73,6 +76,9 @@ def to_call(row: Any) -> Call:
         ),
         started_at=row.started_at,
         duration=row.finished_at - row.started_at if row.finished_at else None,
+        occurrence=row.occurrence,
+        seen=row.seen,
+        answered=row.answered,
     )
 
 

@@ -73,6 +73,9 @@ tasks = sa.Table(
     sa.Column("arm", sa.String(16)),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("losses", sa.Integer, nullable=False),
+    sa.Column("paused_at", UtcTime),
+    sa.Column("leg", sa.Integer, nullable=False, default=0),
+    sa.Column("served_by", sa.Text),
     sa.Column("started_at", UtcTime),
     sa.Column("deadline", UtcTime),
     sa.Column("finished_at", UtcTime),
@@ -102,6 +105,8 @@ tasks = sa.Table(
 `purpose` says for whom it runs, `pinned` on which revision it must, `arm` which one was drawn for it.
 `live` is the fence: while it is false, the token of the last attempt opens nothing, so that what is judged about the
 attempt's calls stays true afterwards.
+`paused_at` is since when it waits for people: its deadline moves on by that time. `leg` is which of its fallbacks works
+on it, 0 being the agent itself; `served_by` names the one that served, if it was not the agent.
 `counted_*` is what limits of the task are held against: what is spent, and what is reserved for calls that are under
 way or whose outcome nobody knows. `cost` is what is known to have been paid, and null once that is not known.
 """
@@ -117,7 +122,12 @@ calls = sa.Table(
     sa.Column("name", sa.String(256), nullable=False),
     sa.Column("effect", sa.String(16), nullable=False),
     sa.Column("arguments", _json()),
-    sa.Column("arguments_digest", sa.String(71), nullable=False),
+    sa.Column("digest", sa.String(71), nullable=False),
+    sa.Column("occurrence", sa.Integer, nullable=False),
+    sa.Column("seen", sa.Integer, nullable=False),
+    sa.Column("answered", sa.Boolean, nullable=False),
+    sa.Column("void", sa.Boolean, nullable=False),
+    sa.Column("sender", sa.String(64)),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("touched", sa.Boolean, nullable=False),
     sa.Column("result", _json()),

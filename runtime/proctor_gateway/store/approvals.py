@@ -1,0 +1,146 @@
+"""Questions to people in the store: what a call waits for, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from proctor_gateway import questions, recording
+from proctor_gateway.calls import CallState, Intent
+from proctor_gateway.judgement import Ask
+from proctor_gateway.questions import Asker
+from proctor_gateway.reasons import Reason
+from proctor_gateway.store.rows import plain
+from proctor_gateway.store.tables import approvals, calls, tasks
+from proctor_gateway.tasks import Fault, Phase
+
+APPROVE = "Approve"
+TIMED_OUT = "TimedOut"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What people decided: `fault` is why the call is not made, `arguments` what takes the place of the agent's."""
+
+    fault: Fault | None
+    arguments: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that is not decided, as it stands in the store."""
+
+    task: str
+    sequence: int
+    namespace: str
+    name: str
+    spec: Mapping[str, Any]
+    asked: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What people said."""
+
+    decision: str
+    decided_by: Sequence[str]
+    comment: str | None
+    answer: Mapping[str, Any] | None
+
+
+def ask(connection: sa.Connection, intent: Intent, verdict: Ask, sequence: int, now: datetime) -> Fault:
+    """Write the question down, once. What the agent is told meanwhile."""
+    row = connection.execute(
+        sa.select(tasks.c.namespace, tasks.c.agent, tasks.c.revision, tasks.c.principal).where(
+            tasks.c.id == intent.task
+        )
+    ).one()
+    spec = questions.put(Asker(row.agent, row.revision, row.principal), intent, verdict.question, verdict.asking, now)
+    name = questions.name_of(row.agent, spec.subject.digest, intent.task, sequence)
+    there = sa.select(approvals.c.name).where(approvals.c.task == intent.task, approvals.c.sequence == sequence)
+    if connection.execute(there).one_or_none() is None:
+        body = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        connection.execute(
+            sa.insert(approvals).values(
+                task=intent.task, sequence=sequence, namespace=row.namespace, name=name, spec=body, asked=False
+            )
+        )
+        facts = {"approval": name, "digest": spec.subject.digest, "question": spec.question}
+        recording.told(connection, intent.task, "ApprovalRequested", facts)
+    return Fault(Reason.INPUT_REQUIRED, f"{verdict.question}: it waits for Approval {row.namespace}/{name}")
+
+
+def decided(connection: sa.Connection, task: str, sequence: int) -> Decided | None:
+    """What was decided about the call; None if nothing was asked, or nothing is decided."""
+    row = connection.execute(
+        sa.select(approvals).where(
+            approvals.c.task == task, approvals.c.sequence == sequence, approvals.c.decision.is_not(None)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.decision == APPROVE:
+        edited = row.answer.get("arguments") if isinstance(row.answer, dict) else None
+        return Decided(None, edited if isinstance(edited, dict) else None)
+    if row.decision == TIMED_OUT:
+        return Decided(Fault(Reason.APPROVAL_TIMED_OUT, f"nobody answered Approval {row.name} in time"), None)
+    who, said = ", ".join(row.decided_by or ()), f": {row.comment}" if row.comment else ""
+    return Decided(Fault(Reason.APPROVAL_REJECTED, f"{who or 'the approvers'} rejected it{said}"), None)
+
+
+def is_due(connection: sa.Connection, task: str) -> bool:
+    """Whether a call of the task that waited for people need wait no longer."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(
+            approvals.join(calls, sa.and_(calls.c.task == approvals.c.task, calls.c.sequence == approvals.c.sequence))
+        )
+        .where(approvals.c.task == task, approvals.c.decision.is_not(None), calls.c.state == CallState.WAITING)
+    )
+    return bool(connection.execute(query).scalar_one())
+
+
+def open_questions(connection: sa.Connection) -> Sequence[Question]:
+    """Those that nobody has decided, of tasks that still wait for them."""
+    query = (
+        sa.select(approvals)
+        .join(tasks, tasks.c.id == approvals.c.task)
+        .where(approvals.c.decision.is_(None), tasks.c.phase.in_((Phase.RUNNING, Phase.INPUT_REQUIRED)))
+    )
+    return [
+        Question(row.task, row.sequence, row.namespace, row.name, row.spec, row.asked)
+        for row in connection.execute(query)
+    ]
+
+
+def asked(connection: sa.Connection, task: str, sequence: int) -> None:
+    """The Approval is in the cluster."""
+    connection.execute(
+        sa.update(approvals).where(approvals.c.task == task, approvals.c.sequence == sequence).values(asked=True)
+    )
+
+
+def decide(connection: sa.Connection, question: Question, said: Decision) -> bool:
+    """Write down what was decided, once. Whether it was not known before."""
+    changed = connection.execute(
+        sa.update(approvals)
+        .where(
+            approvals.c.task == question.task,
+            approvals.c.sequence == question.sequence,
+            approvals.c.decision.is_(None),
+        )
+        .values(
+            decision=said.decision,
+            decided_by=list(said.decided_by),
+            comment=plain(said.comment) if said.comment else None,
+            answer=dict(said.answer) if said.answer is not None else None,
+        )
+    )
+    if changed.rowcount:
+        facts = {"approval": question.name, "decision": said.decision, "decidedBy": list(said.decided_by)}
+        recording.told(connection, question.task, "ApprovalDecided", facts)
+    return bool(changed.rowcount)

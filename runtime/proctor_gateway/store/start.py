@@ -1,0 +1,286 @@
+"""How a call starts: looked up in the journal, held against limits and budgets, and written down. One transaction.
+
+The row of the task is locked, so that limits hold however many calls are made at the same time, by whichever replica;
+and a call that was begun is seen by whoever ends the task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from proctor.api.agent import Limits
+from proctor.api.connector import Effect
+from proctor_gateway import budgets, recording
+from proctor_gateway.budgets import NOTHING_RESERVED, Bill, Reserved
+from proctor_gateway.calls import Call, CallState, Intent, Kind
+from proctor_gateway.judgement import Ask, Refuse, Verdict
+from proctor_gateway.limits import exceeded
+from proctor_gateway.reasons import OF_THE_CALL, Reason
+from proctor_gateway.spending import Exceeded
+from proctor_gateway.store import approvals, journal
+from proctor_gateway.store.calls import TASK, is_running
+from proctor_gateway.store.rows import plain
+from proctor_gateway.store.tables import calls, tasks
+from proctor_gateway.tasks import Fault, Usage
+
+_MOST_CALLS = 10_000
+"""Of one task, denied ones included: an agent that asks in a loop must not fill the disk."""
+
+# The statements of the hot path are built once: to build one costs more than to run it.
+_ADD: Final = sa.insert(calls)
+_COUNT: Final = (
+    sa.update(tasks)
+    .where(tasks.c.id == sa.bindparam("of_task"))
+    .values(
+        sequence=sa.bindparam("last"),
+        steps=tasks.c.steps + sa.bindparam("more_steps"),
+        tool_calls=tasks.c.tool_calls + sa.bindparam("more_tools"),
+        counted_cost=sa.bindparam("new_counted_cost", type_=tasks.c.counted_cost.type),
+        counted_tokens=tasks.c.counted_tokens + sa.bindparam("more_counted"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A call that an agent wants to make, as it was judged. `patience`: it may be held until others are asked."""
+
+    intent: Intent
+    limits: Limits
+    verdict: Verdict
+    bill: Bill | None = None
+    patience: bool = False
+    sender: str = ""
+    """The instance that would send it."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The call is written down and may be sent. `occurrence` counts equal calls of the task, from 0.
+
+    `arguments` are those that people put in place of the agent's. `is_open` says that it was sent before, and that
+    nobody knows what became of that.
+    """
+
+    sequence: int
+    occurrence: int
+    deadline: datetime
+    reserved: Reserved = NOTHING_RESERVED
+    arguments: Any = None
+    is_open: bool = False
+    sent_at: datetime | None = None
+    """When it was sent first, if it was."""
+
+
+@dataclass(frozen=True)
+class Barred:
+    """The call is written down as denied, or waits for people. `exceeded` says by which limit, if that is why."""
+
+    sequence: int
+    fault: Fault
+    exceeded: Exceeded | None = None
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """An earlier attempt has asked it and was answered this."""
+
+    call: Call
+    body: bytes | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """Nothing is written down: calls that an earlier attempt made have not been asked yet, and go first."""
+
+    unasked: int
+
+
+class Revoked(Exception):  # noqa: N818 - a fact, not a failure
+    """The attempt that a token names is not running (any more)."""
+
+
+def begin(connection: sa.Connection, wanted: Wanted, now: datetime) -> Begun | Barred | Repeated | Held:
+    """Answer the call from the journal, or write it down: as denied, or to be sent. Raises Revoked."""
+    intent = wanted.intent
+    row = connection.execute(TASK, {"task": intent.task}).one_or_none()
+    if row is None or not is_running(row, intent.attempt):
+        raise Revoked(intent.task)
+    if intent.attempt == 1:
+        return _first(connection, row, wanted, now)
+    found = journal.recall(connection, intent)
+    if found is not None:
+        return _again(connection, row, wanted, found, now)
+    unasked = journal.unasked(connection, intent.task, intent.attempt)
+    if unasked and wanted.patience:
+        return Held(len(unasked))
+    effects = [call for call in unasked if call.may_have_changed_something]
+    if effects:
+        wanted = replace(wanted, verdict=Refuse(_diverged(effects[0], intent)))
+    elif unasked:
+        journal.void(connection, intent.task, intent.attempt)
+    return _first(connection, row, wanted, now)
+
+
+def _diverged(effect: Call, intent: Intent) -> Fault:
+    done = effect.intent
+    return Fault(
+        Reason.DIVERGED,
+        f"attempt {intent.attempt} asks {intent.connector}/{intent.name}, which was not asked before, and has not "
+        f"asked {done.connector}/{done.name} again (call {effect.id} of attempt {done.attempt})",
+    )
+
+
+def _first(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime) -> Begun | Barred:
+    """Nobody asked it before."""
+    intent, verdict = wanted.intent, wanted.verdict
+    sequence = row.sequence + 1
+    if sequence > _MOST_CALLS:
+        return Barred(0, Fault(Reason.LIMIT_EXCEEDED, f"the task has made {_MOST_CALLS} calls"))
+    fault = _denial(verdict) or _bar(row, intent.kind, wanted.limits, now)
+    waits = isinstance(verdict, Ask) and fault is None
+    held, broken = (NOTHING_RESERVED, None) if fault or waits else _reserved(connection, row, wanted, now)
+    fault = broken.fault if broken else fault
+    place = journal.occurrence(connection, intent)
+    entry = _row(intent, sequence, place, fault, now)
+    state = CallState.WAITING if waits else entry["state"]
+    touched, sender = state is CallState.STARTED, wanted.sender
+    connection.execute(_ADD, {**entry, "state": state, "touched": touched, "sender": sender, **_kept(held)})
+    _count(connection, row, intent, held, sequence, goes=state is CallState.STARTED)
+    if waits and isinstance(verdict, Ask):
+        fault = approvals.ask(connection, intent, verdict, sequence, now)
+    recording.begun(connection, intent, sequence, fault)
+    return Begun(sequence, place, row.deadline, held) if fault is None else Barred(sequence, fault, broken)
+
+
+def _again(
+    connection: sa.Connection, row: Any, wanted: Wanted, found: Call, now: datetime
+) -> Begun | Barred | Repeated:
+    """An earlier attempt asked it. What was answered is answered again; only what was not may be sent."""
+    intent, verdict, sequence = wanted.intent, wanted.verdict, found.sequence
+    if row.stop is not None:
+        return Barred(sequence, Fault(Reason(row.stop), "the task is being stopped"))
+    if found.answered:
+        journal.see(connection, intent.task, sequence, intent.attempt)
+        return Repeated(found, journal.answer(connection, intent.task, sequence))
+    is_open = found.may_have_changed_something
+    if is_open and intent.effect is Effect.ONCE:
+        journal.see(connection, intent.task, sequence, intent.attempt)
+        return Barred(sequence, Fault(Reason.OUTCOME_UNKNOWN, "it was sent before, and is never sent twice"))
+    decided = approvals.decided(connection, intent.task, sequence)
+    waits = isinstance(verdict, Ask) and decided is None and not is_open
+    was_sent = found.outcome.state in {CallState.STARTED, CallState.UNKNOWN, CallState.FAILED}
+    fault = _denial(verdict) or (decided.fault if decided else None)
+    fault = fault or _bar(row, intent.kind, wanted.limits, now, counted=was_sent)
+    held, broken = (NOTHING_RESERVED, None) if fault or waits else _reserved(connection, row, wanted, now)
+    fault = broken.fault if broken else fault
+    _rewrite(connection, found, intent, fault, now, waits=waits and fault is None)
+    goes = fault is None and not waits
+    _count(connection, row, intent, held, row.sequence, goes=goes and not was_sent)
+    if goes:
+        _set(connection, intent.task, sequence, sender=wanted.sender, **_kept(held))
+    if waits and fault is None and isinstance(verdict, Ask):
+        fault = approvals.ask(connection, intent, verdict, sequence, now)
+    recording.begun(connection, intent, sequence, fault)
+    if fault is not None:
+        return Barred(sequence, fault, broken)
+    edited = decided.arguments if decided is not None else None
+    return Begun(sequence, found.occurrence, row.deadline, held, edited, is_open, found.started_at)
+
+
+def _reserved(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime) -> tuple[Reserved, Exceeded | None]:
+    if wanted.bill is None:
+        return NOTHING_RESERVED, None
+    found = budgets.reserve(connection, wanted.bill, row, now)
+    return (NOTHING_RESERVED, found) if isinstance(found, Exceeded) else (found, None)
+
+
+def _denial(verdict: Verdict) -> Fault | None:
+    return verdict.fault if isinstance(verdict, Refuse) else None
+
+
+def _bar(row: Any, kind: Kind, limits: Limits, now: datetime, *, counted: bool = False) -> Fault | None:
+    if row.stop is not None:
+        return Fault(Reason(row.stop), "the task is being stopped")
+    # A step that was counted when it was first asked is not counted against itself.
+    steps = row.steps - int(counted and kind is Kind.MODEL)
+    usage = Usage(steps, row.tool_calls, row.input_tokens, row.output_tokens, row.cost)
+    return exceeded(kind, usage, limits, row.deadline, now)
+
+
+def _count(connection: sa.Connection, row: Any, intent: Intent, held: Reserved, last: int, *, goes: bool) -> None:
+    connection.execute(
+        _COUNT,
+        {
+            "of_task": intent.task,
+            "last": last,
+            "more_steps": int(goes and intent.kind is Kind.MODEL),
+            "more_tools": int(goes and intent.kind is Kind.TOOL),
+            "new_counted_cost": row.counted_cost + held.cost,
+            "more_counted": held.tokens,
+        },
+    )
+
+
+def _kept(held: Reserved) -> dict[str, Any]:
+    return {"reserved_cost": held.cost, "reserved_tokens": held.tokens} if held.accounts else {}
+
+
+def _row(intent: Intent, sequence: int, place: int, fault: Fault | None, now: datetime) -> dict[str, Any]:
+    return {
+        "task": intent.task,
+        "sequence": sequence,
+        "attempt": intent.attempt,
+        "kind": intent.kind,
+        "connector": intent.connector,
+        "name": plain(intent.name)[:256],
+        "effect": intent.effect,
+        "arguments": intent.arguments,
+        "digest": intent.content,
+        "occurrence": place,
+        "seen": intent.attempt,
+        "answered": fault is not None and _is_told(intent.kind, fault),
+        "void": False,
+        "state": CallState.DENIED if fault else CallState.STARTED,
+        "reason": fault.reason if fault else None,
+        "message": plain(fault.message) if fault else None,
+        "started_at": now,
+        "finished_at": now if fault else None,
+    }
+
+
+def _rewrite(
+    connection: sa.Connection, found: Call, intent: Intent, fault: Fault | None, now: datetime, *, waits: bool
+) -> None:
+    # What may have happened does not become undone by a denial.
+    is_open = found.may_have_changed_something
+    state = CallState.WAITING if waits else CallState.STARTED
+    if fault is not None:
+        state = found.outcome.state if is_open else CallState.DENIED
+    _set(
+        connection,
+        intent.task,
+        found.sequence,
+        seen=intent.attempt,
+        effect=intent.effect,
+        state=state,
+        touched=is_open or state is CallState.STARTED,
+        answered=fault is not None and not is_open and _is_told(intent.kind, fault),
+        reason=fault.reason if fault else None,
+        message=plain(fault.message) if fault else None,
+        finished_at=now if fault else None,
+    )
+
+
+def _set(connection: sa.Connection, task: str, sequence: int, **values: Any) -> None:
+    if values:
+        connection.execute(sa.update(calls).where(calls.c.task == task, calls.c.sequence == sequence).values(**values))
+
+
+def _is_told(kind: Kind, fault: Fault) -> bool:
+    """Whether the agent is told of the denial and goes on: then it is told the same again. Others end the task."""
+    return kind is Kind.TOOL and fault.reason in OF_THE_CALL
