@@ -52,8 +52,9 @@ def begun(connection: sa.Connection, intent: Intent, sequence: int, fault: Fault
     facts = _facts(connection, found, intent.task)
     asked = _what(intent.kind, intent.connector, intent.name, intent.effect)
     asked[_group(intent.kind)]["args_hmac"] = found.keyed([intent.task, intent.arguments])
+    kept = _kept(connection, found, facts.subject, intent.arguments)
     call = {"id": f"{intent.task}.{sequence}", "state": CallState.STARTED if fault is None else CallState.DENIED}
-    fields = {**_who(facts, intent.task, intent.attempt), **asked, "call": call}
+    fields = {**_who(facts, intent.task, intent.attempt), **asked, "call": call, **kept}
     if fault is not None:
         outcome = "ask" if fault.reason in _ASKED else "deny"
         fields["decision"] = {"outcome": outcome, "reason": fault.reason}
@@ -82,6 +83,7 @@ def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcom
         "call": {"id": f"{task}.{sequence}", "state": outcome.state},
         "result": result,
         "usage": present(input=outcome.input_tokens, output=outcome.output_tokens, cost_micros=_micros(outcome.cost)),
+        **_kept(connection, found, facts.subject, outcome.result),
     }
     kind = EventType.TOOL_RESULT if row.kind == Kind.TOOL else EventType.LLM_CALL
     found.add(Draft(kind, found.now, fields))
@@ -166,6 +168,13 @@ def _what(kind: Kind, connector: str, name: str, effect: str) -> dict[str, Any]:
     if kind is Kind.TOOL:
         return {"tool": present(server=connector, name=name, effect=effect)}
     return {"model": present(connector=connector, requested=name)}
+
+
+def _kept(connection: sa.Connection, found: Desk, subject: str, payload: Any) -> dict[str, Any]:
+    """Where the payload is kept, if payloads are kept."""
+    if found.vault is None or payload is None:
+        return {}
+    return {"payload": {"id": found.vault.keep(connection, subject, payload, found.now)}}
 
 
 def _group(kind: Kind) -> str:

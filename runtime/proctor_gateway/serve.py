@@ -86,7 +86,9 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
     readiness = Readiness()
     async with contextlib.AsyncExitStack() as stack:
         record_keys = await obtain(world.cluster, settings.record_keys, settings.record_secret)
-        scribe = Scribe(world.instance, record_keys.keyed, world.clock.now, degrade=settings.degrades_record)
+        vault = record_keys.vault() if settings.record_payloads else None
+        degrade = settings.degrades_record
+        scribe = Scribe(world.instance, record_keys.keyed, world.clock.now, vault=vault, degrade=degrade)
         database = Database(settings.store.get_secret_value(), scribe)
         if database.path is not None:
             await stack.enter_async_context(alone(database.path))

@@ -13,7 +13,7 @@ import structlog
 from proctor_gateway.clock import Clock
 from proctor_gateway.errors import StoreAway
 from proctor_gateway.metrics import Metrics
-from proctor_gateway.record import logs, retention
+from proctor_gateway.record import logs, payloads, retention
 from proctor_gateway.record.appending import LogLost, held
 from proctor_gateway.record.logs import Entered, Writer
 from proctor_gateway.record.scribe import Scribe
@@ -100,6 +100,7 @@ class Keeper:
         now = self._clock.now()
         await self._database.write(lambda c: logs.close_orphans(c, self._writer, now), _LOCKS)
         before = now - timedelta(seconds=self._settings.record_retention)
+        await self._database.write(lambda c: payloads.purge(c, before, _PURGED_AT_ONCE))
         there_is_more = True
         while there_is_more:
             there_is_more = await self._database.write(lambda c: retention.purge(c, before, _PURGED_AT_ONCE))

@@ -27,6 +27,7 @@ from proctor.api import digest, names
 from proctor.audit.notes import Signer, Verifier
 from proctor_gateway.cluster.port import Cluster, SecretUnusable
 from proctor_gateway.errors import ClusterAway
+from proctor_gateway.record.payloads import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,10 @@ class RecordKeys:
     def keyed(self, value: object) -> str:
         """A hash of the value that only the holder of the key can make: a phone number cannot be guessed from it."""
         return f"hmac-sha256:{hmac.digest(self.digesting, digest.canonical(value), 'sha256').hex()}"
+
+    def vault(self) -> Vault:
+        """Where payloads are kept."""
+        return Vault(self.payload)
 
     @classmethod
     def load(cls, data: Mapping[str, bytes]) -> RecordKeys:

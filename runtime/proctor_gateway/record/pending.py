@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 
 from proctor.audit.records import Draft
+from proctor_gateway.record.payloads import Vault
 
 _DESK: Final = "proctor.desk"
 _MOST_FACTS: Final = 4096
@@ -39,6 +40,8 @@ class Desk:
 
     keyed: Keyed
     now: datetime
+    vault: Vault | None = None
+    """Where what is said is kept; None if it is not."""
     facts: dict[str, Facts] = field(default_factory=dict)
     drafts: list[Draft] = field(default_factory=list)
 

@@ -12,6 +12,7 @@ from proctor.audit.records import Draft
 from proctor_gateway.errors import StoreAway
 from proctor_gateway.record import pending
 from proctor_gateway.record.appending import Outdated, Tip, append, degraded, held, unknown
+from proctor_gateway.record.payloads import Vault
 from proctor_gateway.record.pending import Desk, Facts, Keyed
 
 log = structlog.get_logger(__name__)
@@ -23,9 +24,18 @@ class Scribe:
     With `degrade` a record that cannot be written stops nothing: it is counted, and the number recorded when it can be.
     """
 
-    def __init__(self, holder: str, keyed: Keyed, now: Callable[[], datetime], *, degrade: bool = False) -> None:
+    def __init__(
+        self,
+        holder: str,
+        keyed: Keyed,
+        now: Callable[[], datetime],
+        *,
+        vault: Vault | None = None,
+        degrade: bool = False,
+    ) -> None:
         self._holder = holder
         self._keyed = keyed
+        self._vault = vault
         self._now = now
         self._degrade = degrade
         self._tip: Tip | None = None
@@ -38,7 +48,7 @@ class Scribe:
 
     def begin(self, connection: sa.Connection) -> None:
         """A transaction begins, perhaps on a connection of one that was not committed."""
-        pending.lay(connection, Desk(self._keyed, self._now(), self._facts))
+        pending.lay(connection, Desk(self._keyed, self._now(), self._vault, self._facts))
 
     def seal(self, connection: sa.Connection) -> None:
         """Write the transaction's records. Raises LogLost, and then the transaction must not be committed."""

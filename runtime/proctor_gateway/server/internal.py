@@ -18,6 +18,7 @@ from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, json_response
 from proctor_gateway.server.objectives import Objectives
 from proctor_gateway.server.operator import check_operator
+from proctor_gateway.server.record import RecordEndpoint
 from proctor_gateway.server.upgrades import Upgrades
 from proctor_gateway.server.usage import UsageEndpoint, measure
 
@@ -39,6 +40,7 @@ class Internal:
             *Upgrades(self._context).routes(),
             *Objectives(self._context).routes(),
             *UsageEndpoint(self._context).routes(),
+            *RecordEndpoint(self._context).routes(),
         ]
         return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
 
