@@ -6,6 +6,7 @@ so that nobody can make the number of series grow without bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,6 +28,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.on_end: Callable[[str], None] = lambda _task: None
+        """Told the id of each task that ended."""
         self.tasks_accepted = Counter("proctor_tasks_accepted", "Tasks taken in.", _AGENT, registry=self.registry)
         self.tasks_refused = Counter(
             "proctor_tasks_refused", "Tasks not taken in.", (*_AGENT, "reason"), registry=self.registry
@@ -138,6 +141,7 @@ class Metrics:
     def ended(self, task: Task, state: Ended) -> None:
         """A task ended."""
         request = task.request
+        self.on_end(request.id)
         reason = state.fault.reason if state.fault else ""
         self.tasks_ended.labels(request.namespace, request.agent, state.revision, state.phase, reason).inc()
         seconds = (state.finished_at - request.created_at).total_seconds()

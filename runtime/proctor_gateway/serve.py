@@ -51,6 +51,7 @@ from proctor_gateway.solitude import alone
 from proctor_gateway.store import keys, owners
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
+from proctor_gateway.tallies import Tallies
 from proctor_gateway.tokens import SigningKey, Tokens
 from proctor_gateway.upkeep import Upkeep
 from proctor_gateway.upstream.http import Http
@@ -102,6 +103,8 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         draws = Draws(settings, world.clock, context.known, database, world.instance)
         runner = Runner(context, draws, world.instance)
         intake = Intake(context, runner, world.instance)
+        tallies = Tallies(context.metrics.registry, context.known, database)
+        context.metrics.on_end = tallies.ended
         upkeep = Upkeep(settings, world.clock, database, runner, context.metrics, world.instance)
         snapshot = Snapshot(database, context.known)
         watchers = [
@@ -117,6 +120,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             readiness.have("cluster")
             readiness.have("listeners")
             rounds = (snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow(), draws.follow())
+            rounds = (*rounds, tallies.follow())
             async with _beside(*rounds):
                 await stop.wait()
                 await _drained(settings, readiness, intake, runner, upkeep)

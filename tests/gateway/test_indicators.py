@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from proctor.api.objectives import IndicatorType
+from proctor_gateway.goodness import judged
 from proctor_gateway.indicators import Question, answer
 from proctor_gateway.store.custom import Verdicts
 from proctor_gateway.store.database import Database
@@ -134,6 +136,7 @@ async def test_what_counts_as_good(database: Database, row: dict[str, Any], expe
     """Each kind of end, for each indicator: whether it counts, and as what."""
     found = await counted(database, outcome("t", **row))
     assert [each[-1] for each in found.all] == expected
+    assert [judged(SimpleNamespace(**outcome("t", **row)), each) for each in EVERY] == expected
 
 
 async def test_an_overdue_task_counts_at_its_deadline(database: Database):
@@ -210,23 +213,6 @@ async def test_an_agent_may_have_many_indicators_of_one_type(database: Database)
     assert [good for ((good, _), *_) in found.all] == [0] * 8 + [1] * 8
 
 
-def judged(row: dict[str, Any]) -> list[tuple[int, int]]:
-    """The same rules in plain Python."""
-    late = row["deadline"] is not None and row["deadline"] < row["finished_at"]
-    counts = row["phase"] != "Cancelled" or late
-    itself = row["phase"] == "Succeeded" and not late and not row["escalated"]
-    success = itself if row["feedback"] is None else row["feedback"]
-    ended = row["phase"] != "Cancelled"
-    return [
-        (int(counts and success), int(counts)),
-        (int(counts and row["seconds"] <= 10), int(counts)),
-        (row["tool_calls"] - row["tool_errors"], row["tool_calls"]),
-        (int(row["quality"] is not None and row["quality"] >= 0.8), int(row["quality"] is not None)),
-        (int(row["cost"] is not None and row["cost"] <= Decimal("0.05")), int(row["cost"] is not None)),
-        (int(ended and not row["escalated"]), int(ended)),
-    ]
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_many_tasks_are_counted_as_they_are_judged(database: Database, seed: int):
     """Rows of every kind, added up by the database, are what they are one by one."""
@@ -253,7 +239,7 @@ async def test_many_tasks_are_counted_as_they_are_judged(database: Database, see
     found = await counted(database, *rows)
     for window, edge in enumerate(NOW - each for each in WINDOWS):
         within = [row for row in rows if min(row["finished_at"], row["deadline"] or row["finished_at"]) > edge]
-        verdicts = [judged(row) for row in within]
+        verdicts = [[judged(SimpleNamespace(**row), each) for each in EVERY] for row in within]
         for indicator in range(len(EVERY)):
             good, total = (sum(each[indicator][part] for each in verdicts) for part in (0, 1))
             assert found.all[indicator][window] == (good, total), (EVERY[indicator].type, WINDOWS[window])

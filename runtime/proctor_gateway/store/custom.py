@@ -28,6 +28,8 @@ _WORDS: Final = ("input", "output", "metadata")
 
 _COLUMNS: Final = (
     outcomes.c.task,
+    outcomes.c.namespace,
+    outcomes.c.agent,
     outcomes.c.revision,
     outcomes.c.arm,
     outcomes.c.phase,
@@ -96,17 +98,32 @@ def count(
     if not customs:
         return
     namespace, agent = place
-    said = _SAID if any(each.need_what_was_said for each in customs) else ()
-    query = (
-        sa.select(*_COLUMNS, *said)
-        .select_from(outcomes.outerjoin(tasks, tasks.c.id == outcomes.c.task))
-        .where(outcomes.c.namespace == namespace, outcomes.c.agent == agent, outcomes.c.finished_at > min(edges))
+    query = _rows(with_said=any(each.need_what_was_said for each in customs)).where(
+        outcomes.c.namespace == namespace, outcomes.c.agent == agent, outcomes.c.finished_at > min(edges)
     )
     rows = connection.execute(query).all()
     for each in customs:
         judged = [(_at(row), row.arm == Arm.CANDIDATE, *verdicts.of(row, each)) for row in rows if _counts(row)]
         stable = [event for event in judged if not event[1]]
         yield tuple(_sums(judged, edge) for edge in edges), tuple(_sums(stable, edge) for edge in edges)
+
+
+def _rows(*, with_said: bool) -> sa.Select[Any]:
+    columns = (*_COLUMNS, *(_SAID if with_said else ()))
+    return sa.select(*columns).select_from(outcomes.outerjoin(tasks, tasks.c.id == outcomes.c.task))
+
+
+def ended(connection: sa.Connection, ended_tasks: Sequence[str]) -> Sequence[Any]:
+    """How these tasks ended, and what was said in them."""
+    return connection.execute(_rows(with_said=True).where(outcomes.c.task.in_(ended_tasks))).all()
+
+
+def judged(row: Any, expressions: Expressions, verdicts: Verdicts) -> Sums:
+    """Good events of all events in one row."""
+    if not _counts(row):
+        return 0, 0
+    good, counted = verdicts.of(row, expressions)
+    return int(good), int(counted)
 
 
 def _counts(row: Any) -> bool:
