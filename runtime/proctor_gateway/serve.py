@@ -120,8 +120,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             readiness.have("cluster")
             readiness.have("listeners")
             rounds = (snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow(), draws.follow())
-            rounds = (*rounds, tallies.follow())
-            async with _beside(*rounds):
+            async with _beside(*rounds, tallies.follow()):
                 await stop.wait()
                 await _drained(settings, readiness, intake, runner, upkeep)
 
