@@ -47,16 +47,17 @@ def _decided(
     decision = machine.decide(wanted.wanted, before, known.evidence, now, wanted.command)
     rollout = decision.rollout
     report = status.report(world, Upgrading.of(world, wanted, decision, known, now), obstacles, now)
-    record = upgrade.make_record(world, before, known) if before else None
+    records = upgrade.make_records(world, before, known) if before else ()
     return Plan(
         applies=(
             # Before the status that rests on it: what was counted once must never be counted as less.
-            *((record,) if record else ()),
+            *records,
             *drift.changed(_desired(world, rollout, wanted.known, wanted.wanted), world.children),
         ),
         status=report if report != world.agent.status.dump() else None,
         events=(*wanted.told, *_events(world, decision, report)),
         deletions=_deletions(world, rollout),
+        batches=(known.batch,) if known.batch and rollout == before else (),
         wake_at=_wake_at(world, decision, now),
         rests_on=_evidence_of_refusal(world, before, rollout),
     )

@@ -25,7 +25,7 @@ def verdict_status(
         state=_state(verdict),
         text=_text(rollout, verdict, wanted),
         tasks=figures.candidate_tasks + figures.stable_tasks,
-        harm=Test(e=_e(figures.log_harm_peak), threshold=_number(1 / figures.alpha)),
+        harm=Test(e=as_e(figures.log_harm_peak), threshold=_number(1 / figures.alpha)),
         non_inferior=_non_inferior(figures),
         metrics=tuple(_metric(each) for each in figures.metrics),
     )
@@ -76,7 +76,7 @@ def _non_inferior(figures: Figures) -> Test | None:
     if not gating:
         return None
     farthest = min(gating, key=lambda each: each.log_noninferior)
-    e, threshold = _e(farthest.log_noninferior), _number(1 / figures.beta)
+    e, threshold = as_e(farthest.log_noninferior), _number(1 / figures.beta)
     return Test(e=e, threshold=threshold, eta_tasks=figures.tasks_to_go)
 
 
@@ -86,8 +86,8 @@ def _metric(one: MetricFigures) -> MetricVerdict:
         state="NotWorse" if one.is_noninferior else "Undecided",
         candidate=_arm(one.candidate),
         stable=_arm(one.stable),
-        e=_e(one.log_harm),
-        promotion=_e(one.log_noninferior),
+        e=as_e(one.log_harm),
+        promotion=as_e(one.log_noninferior),
         margin=_number(one.margin),
     )
 
@@ -96,7 +96,8 @@ def _arm(tally: Tally) -> Arm:
     return Arm(bad=_number(tally.bad), tasks=tally.n)
 
 
-def _e(log_evidence: float) -> str:
+def as_e(log_evidence: float) -> str:
+    """Evidence that is kept as a logarithm, as a text."""
     return ">1000000" if log_evidence > _MOST else _number(exp(log_evidence))
 
 

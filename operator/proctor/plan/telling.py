@@ -46,10 +46,17 @@ def _figures(world: World, wanted: Wish, decision: Decision, known: Known, now: 
         found["traffic"] = _traffic(known.evidence)
     if isinstance(rollout, AwaitingApproval):
         found["approval"] = question.name_of(world.agent, rollout)
+    found |= _trials(known, before if is_same else None)
     found["verdict"] = _verdict(world, rollout, wanted, known, now, is_same=is_same)
     if known.ledger is not None and phases.place_of(rollout) is not None:
         found["evidence_ref"] = comparison.name_of_record(world.agent, current)
     return found
+
+
+def _trials(known: Known, before: RolloutStatus | None) -> dict[str, object]:
+    """What came of the trials: of those of this step, or of those that were before it."""
+    exams = known.rehearsed.exams or (before.exams if before else ())
+    return {"exams": exams, "replay": known.rehearsed.replay or (before.replay if before else None)}
 
 
 def _verdict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from proctor.api.agent import Agent
@@ -10,10 +10,11 @@ from proctor.delivery import facts, phases
 from proctor.delivery.evidence.record import UnreadableError
 from proctor.delivery.facts import Evidence
 from proctor.delivery.phases import Aborting, AwaitingApproval, Examining, Replaying, Rollout, Starting, Upgrade
-from proctor.plan import comparison, evidence, question
+from proctor.plan import comparison, evidence, question, rehearsal
 from proctor.plan.comparison import Ledger
 from proctor.plan.progress import rollout_of
-from proctor.plan.said import Outcomes, Traffic
+from proctor.plan.rehearsal import Rehearsed
+from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic
 from proctor.plan.world import Manifest, World
 
 POLL = timedelta(seconds=2)
@@ -29,6 +30,8 @@ class Questions:
     outcomes: tuple[str, int] | None = None
     """The id of the upgrade, and the last assignment that is known."""
     traffic: bool = False
+    suites: tuple[tuple[str, str], ...] = ()
+    """Of an exam: each suite's name and its ConfigMap."""
 
 
 def questions(agent: Agent, owned: tuple[Manifest, ...]) -> Questions:
@@ -43,7 +46,9 @@ def questions(agent: Agent, owned: tuple[Manifest, ...]) -> Questions:
         return Questions(traffic=True)
     if phases.place_of(rollout) is None:
         return Questions()
-    return Questions((upgrade.id, _watermark(agent, upgrade, owned)), traffic=True)
+    suites = tuple((each.name, each.config_map_ref.name) for each in agent.spec.evals)
+    after = max(0, _watermark(agent, upgrade, owned))
+    return Questions((upgrade.id, after), traffic=True, suites=suites if isinstance(rollout, Examining) else ())
 
 
 def _watermark(agent: Agent, upgrade: Upgrade, owned: tuple[Manifest, ...]) -> int:
@@ -66,6 +71,9 @@ class Known:
     ledger: Ledger | None = None
     record: Manifest | None = None
     """The ledger as it was read, before what the gateway said was added."""
+    rehearsed: Rehearsed = field(default_factory=Rehearsed)
+    batch: Batch | None = None
+    """Trials that the gateway does not know of yet."""
 
 
 def known_of(world: World, rollout: Rollout | None, now: datetime) -> Known:
@@ -77,9 +85,22 @@ def known_of(world: World, rollout: Rollout | None, now: datetime) -> Known:
     seen = replace(seen, traffic=_traffic(world, upgrade), outage=_outage(world))
     if isinstance(rollout, AwaitingApproval):
         seen = replace(seen, answer=question.answer_of(world, rollout, now))
-    if isinstance(rollout, Examining | Replaying):
-        seen = replace(seen, exam=None, replay=None)
-    return _with_ledger(world, rollout, upgrade, seen)
+    known = _with_ledger(world, rollout, upgrade, seen)
+    return _with_trials(world, rollout, upgrade, known)
+
+
+def _with_trials(world: World, rollout: Rollout, upgrade: Upgrade, known: Known) -> Known:
+    agent, said = world.agent, world.heard.trials
+    batch = rehearsal.batch_of(agent, rollout, world.suites)
+    baseline = world.child("ConfigMap", rehearsal.name_of_baseline(agent, upgrade.stable))
+    found = rehearsal.rehearsed(agent, rollout, world.suites, said, baseline)
+    is_unknown = isinstance(said, NoAnswer) and said.is_missing
+    seen = replace(
+        known.evidence,
+        exam=found.trial if isinstance(rollout, Examining) else None,
+        replay=found.trial if isinstance(rollout, Replaying) else None,
+    )
+    return replace(known, evidence=seen, rehearsed=found, batch=batch if is_unknown else None)
 
 
 def _with_ledger(world: World, rollout: Rollout, upgrade: Upgrade, seen: Evidence) -> Known:
@@ -116,13 +137,18 @@ def _outage(world: World) -> str | None:
     return None if isinstance(world.heard.outcomes, Outcomes) else NOT_ASKED
 
 
-def make_record(world: World, rollout: Rollout, known: Known) -> Manifest | None:
-    """The evidence to be written; None if it is as it was read."""
+def make_records(world: World, rollout: Rollout, known: Known) -> tuple[Manifest, ...]:
+    """What was measured, to be written before anything that rests on it; nothing that is as it was read."""
     upgrade = phases.upgrade_of(rollout)
-    if known.ledger is None or upgrade is None or phases.place_of(rollout) is None:
-        return None
-    made = comparison.make_record(world.agent, upgrade, known.ledger, known.record)
-    return None if known.record is not None and known.record.get("data") == made["data"] else made
+    if upgrade is None or phases.place_of(rollout) is None:
+        return ()
+    made = []
+    if known.ledger is not None:
+        made.append((comparison.make_record(world.agent, upgrade, known.ledger, known.record), known.record))
+    if known.rehearsed.reports:
+        baseline = rehearsal.make_baseline(world.agent, upgrade, known.rehearsed.reports)
+        made.append((baseline, world.child("ConfigMap", baseline["metadata"]["name"])))
+    return tuple(new for new, old in made if old is None or old.get("data") != new["data"])
 
 
 def replicas_of(rollout: Rollout, revision: str, replicas: int, weight: int, there: int | None) -> int:

@@ -79,6 +79,8 @@ class World:
     """What was counted for the agent's objectives."""
     heard: Heard = field(default_factory=Heard)
     """What the gateway said of the agent's upgrade."""
+    suites: Mapping[str, Manifest | None] = field(default_factory=dict)
+    """The ConfigMaps of the agent's exam, by the suite's name, while one is taken; None for one that does not exist."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """The owned object of that kind and name."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
 
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid, Object, ObjectMeta, Status
-from proctor.plan import isolation, upgrade
+from proctor.plan import isolation, rehearsal, upgrade
 from proctor.plan.acknowledge import KeptWorld
 from proctor.plan.connector import ConnectorWorld, is_probe_due
 from proctor.plan.isolation import IsolationWorld
+from proctor.plan.progress import rollout_of
 from proctor.plan.said import Heard
+from proctor.plan.upgrade import Questions
 from proctor.plan.world import Manifest, World
 from proctor.shell.ports import Ports
 
@@ -25,6 +28,9 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
     connectors = _connectors(agent, ports)
     owned = cache.owned(agent.metadata.uid)
     probe = cache.get("Pod", namespace, isolation.probe_name(namespace))
+    asked = upgrade.questions(agent, owned)
+    # Read live, as instructions are.
+    suites = {name: await ports.kube.get("ConfigMap", namespace, source) for name, source in asked.suites}
     return World(
         agent=agent,
         instructions=await _instructions(agent, ports),
@@ -35,19 +41,21 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         isolation=isolation.measure(probe),
         runtime_classes=frozenset(key.name for key in cache.keys("RuntimeClass")),
         platform=ports.platform,
-        heard=await _heard(agent, owned, ports),
+        heard=await _heard(agent, asked, suites, ports),
+        suites=suites,
         indications=ports.indicators.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
     )
 
 
-async def _heard(agent: Agent, owned: tuple[Manifest, ...], ports: Ports) -> Heard:
+async def _heard(agent: Agent, asked: Questions, suites: Mapping[str, Manifest | None], ports: Ports) -> Heard:
     """What the gateway says of the agent's upgrade; nothing is asked while none is under way."""
-    asked = upgrade.questions(agent, owned)
     namespace, name = agent.metadata.namespace, agent.metadata.name
+    batch = rehearsal.batch_of(agent, rollout_of(agent.status), suites)
     return Heard(
         outcomes=await ports.tasks.outcomes(namespace, name, *asked.outcomes) if asked.outcomes else None,
         traffic=await ports.tasks.traffic(namespace, name) if asked.traffic else None,
+        trials=await ports.tasks.trials(namespace, name, batch.name) if batch else None,
     )
 
 
