@@ -32,6 +32,8 @@ APPLIED: Final = f"{GROUP}/applied"
 
 OPERATOR: Final = "proctor-operator"
 GATEWAY: Final = "proctor-gateway"
+RECORD: Final = "proctor-record"
+"""The ConfigMap in which the operator remembers the gateway's checkpoints."""
 INSTALL_NAMESPACE: Final = "proctor-system"
 CALLER_PORT: Final = 8080
 AGENT_FACING_PORT: Final = 8081

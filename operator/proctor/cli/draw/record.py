@@ -1,0 +1,107 @@
+"""The record on a terminal: records as lines, what a verification found, and what is anchored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from proctor.audit.memory import Memory
+from proctor.audit.verifier import Report
+from proctor.cli.wording import printable
+
+_SHORT = 12
+
+
+def records(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """A line for each record."""
+    table = _table("TIME", "TYPE", "AGENT", "WHAT", "DECISION", "BY", "LOG", "SEQ")
+    for each in found:
+        agent = each.get("agent") or {}
+        name = "/".join(str(agent[key]) for key in ("namespace", "name") if key in agent)
+        who = (each.get("principal") or {}).get("sub") or each.get("source", "")
+        table.add_row(
+            _time(each["ts"]),
+            each["type"],
+            printable(name),
+            printable(_what(each)),
+            printable(_decision(each)),
+            printable(str(who)),
+            each["log"],
+            str(each["seq"]),
+        )
+    return table if found else Text("no records", style="quiet")
+
+
+def report(found: Report, *, has_anchors: bool) -> RenderableType:
+    """What a verification found."""
+    table = _table("LOG", "RECORDS", "CHECKPOINTS", "ANCHORS", "STATE")
+    for each in found.logs:
+        state = Text("whole", style="good") if not each.findings else Text("not as it was written", style="bad")
+        table.add_row(printable(each.log), str(each.records), str(each.checkpoints), str(each.anchors), state)
+    parts: list[RenderableType] = [table]
+    for finding in found.findings:
+        place = f"{finding.log} record {finding.seq}" if finding.seq is not None else finding.log
+        parts.append(Text.assemble((f"{finding.reason}: ", "bad"), printable(f"{place}: {finding.message}")))
+    first = found.first_bad
+    if found.is_whole:
+        said = "whole, and as it was anchored" if has_anchors else "whole, and signed; no anchors were given"
+        parts.append(Text(said, style="good"))
+    elif first is not None:
+        parts.append(Text(f"the first bad record is {first.seq} of {printable(first.log)}", style="bad"))
+    return Group(*parts)
+
+
+def anchors(known: Mapping[str, Memory], raised: Mapping[str, Mapping[str, str]]) -> RenderableType:
+    """What is remembered of each log."""
+    table = _table("LOG", "RECORDS", "ROOT", "SINCE", "LAST SEEN", "STATE")
+    for log, each in known.items():
+        alarm = raised.get(log)
+        state = (
+            Text(alarm["reason"], style="bad") if alarm else Text("closed" if each.is_closed else "open", style="good")
+        )
+        root = each.checkpoint.root.hex()[:_SHORT]
+        table.add_row(log, str(each.checkpoint.size), root, each.history[0].at, each.history[-1].at, state)
+    told = [Text.assemble((f"{each['reason']}: ", "bad"), printable(each["message"])) for each in raised.values()]
+    return Group(table, *told)
+
+
+def _what(record: Mapping[str, Any]) -> str:
+    tool, model = record.get("tool"), record.get("model")
+    if tool:
+        return f"{tool.get('server')}/{tool.get('name')}"
+    if model:
+        return f"{model.get('connector')}/{model.get('requested')}"
+    for key in ("change", "rollout", "state", "approval", "fallback", "budget"):
+        if isinstance(record.get(key), dict):
+            return " ".join(f"{name}={value}" for name, value in record[key].items() if not isinstance(value, dict))[
+                :80
+            ]
+    return str((record.get("run") or {}).get("id", ""))
+
+
+def _decision(record: Mapping[str, Any]) -> str:
+    decision, call, result = (record.get(key) or {} for key in ("decision", "call", "result"))
+    said = (
+        decision.get("outcome"),
+        decision.get("reason"),
+        call.get("state"),
+        result.get("phase"),
+        result.get("reason"),
+    )
+    return " ".join(dict.fromkeys(str(each) for each in said if each))
+
+
+def _time(millis: int) -> str:
+    return f"{datetime.fromtimestamp(millis / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="head")
+    for each in columns:
+        table.add_column(each, no_wrap=True)
+    return table
