@@ -59,7 +59,12 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
     admission = await decide_tool(context, caller, bundle, ToolCall(name, tool, arguments))
     intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, admission.effect, dict(arguments))
     bill = billing.of_tool(context, caller, bundle, admission.connector, tool)
-    entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict, bill)
+    try:
+        entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict, bill)
+    except Denied as exc:
+        if exc.reason is Reason.INPUT_REQUIRED:
+            context.questions.set()
+        raise
     if isinstance(entry, Recorded):
         return await _repeated(context, caller, entry)
     connector = admission.connector

@@ -90,6 +90,9 @@ class Driver:
                 if end is None or await self._closed(drive, end):
                     return
                 await self._pause(drive, end)
+                if drive.stop.done() and drive.stop.result().reason is Reason.INPUT_REQUIRED:
+                    # People have decided while the attempt came to its end.
+                    drive.stop = asyncio.get_running_loop().create_future()
                 end = None
 
     async def _attempt(self, drive: Drive) -> AttemptEnd | None:

@@ -20,6 +20,7 @@ from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.known import Known
 from proctor_gateway.cluster.port import Cluster, Kind
 from proctor_gateway.cluster.watch import Watcher
+from proctor_gateway.consent import Consent
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential, Credentials
 from proctor_gateway.draws import Draws
@@ -106,6 +107,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         tallies = Tallies(context.metrics.registry, context.known, database)
         context.metrics.on_end = tallies.ended
         upkeep = Upkeep(settings, world.clock, database, runner, context.metrics, world.instance)
+        consent = Consent(context, world.cluster, runner, world.instance)
         snapshot = Snapshot(database, context.known)
         watchers = [
             Watcher(world.cluster, context.known, kind, settings.watch_timeout, _gauge(context))
@@ -120,7 +122,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             readiness.have("cluster")
             readiness.have("listeners")
             rounds = (snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow(), draws.follow())
-            async with _beside(*rounds, tallies.follow()):
+            async with _beside(*rounds, tallies.follow(), consent.follow()):
                 await stop.wait()
                 await _drained(settings, readiness, intake, runner, upkeep)
 

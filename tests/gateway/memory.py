@@ -102,6 +102,19 @@ class MemoryCluster:
         self._ask("revision", namespace, name)
         return self.revisions.get((namespace, name))
 
+    async def ask(self, approval: Mapping[str, Any]) -> bool:
+        """Create the Approval."""
+        self._ask("ask", approval["metadata"]["name"])
+        metadata = approval["metadata"]
+        if (metadata["namespace"], metadata["name"]) in self._objects[Kind.APPROVAL]:
+            return False
+        self.apply(Kind.APPROVAL, {**approval, "metadata": {**metadata, "uid": f"uid-of-{metadata['name']}"}})
+        return True
+
+    def objects(self, kind: Kind) -> list[dict[str, Any]]:
+        """All objects of the kind."""
+        return list(self._objects[kind].values())
+
     async def review(self, token: str, audience: str | None) -> Identity | None:
         """Whose token it is."""
         self._ask("review", token, audience or "")

@@ -10,6 +10,7 @@ import structlog
 
 from proctor.api import names
 from proctor.api.agent import Agent
+from proctor.api.approval import Approval
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
 from proctor.api.policy import ClusterPolicy, Policy
@@ -42,6 +43,7 @@ class Known:
         self._policies: dict[Key, Policy] = {}
         self._cluster_policies: dict[Key, ClusterPolicy] = {}
         self._namespaces: dict[Key, Mapping[str, str]] = {}
+        self._approvals: dict[Key, Approval] = {}
         self._unreadable: dict[Kind, set[Key]] = {kind: set() for kind in Kind}
         self._listeners: list[Listener] = []
         self._listed: list[Callable[[Kind], None]] = []
@@ -75,6 +77,10 @@ class Known:
         """The policies that may hold there and that this version cannot read: nobody knows what they forbid."""
         own = (key.name for key in self._unreadable[Kind.POLICY] if key.namespace == namespace)
         return sorted((*own, *(key.name for key in self._unreadable[Kind.CLUSTER_POLICY])))
+
+    def approval(self, namespace: str, name: str) -> Approval | None:
+        """The Approval of that name."""
+        return self._approvals.get(Key(namespace, name))
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """The labels of the namespace, as far as they are known."""
@@ -141,6 +147,8 @@ class Known:
                 return self._cluster_policies
             case Kind.NAMESPACE:
                 return self._namespaces
+            case Kind.APPROVAL:
+                return self._approvals
             case _:
                 assert_never(kind)
 
@@ -161,6 +169,8 @@ class Known:
                 self._cluster_policies[key] = ClusterPolicy.parse(dict(body))
             case Kind.NAMESPACE:
                 self._namespaces[key] = body["metadata"].get("labels") or {}
+            case Kind.APPROVAL:
+                self._approvals[key] = Approval.parse(dict(body))
             case _:
                 assert_never(kind)
 

@@ -31,6 +31,7 @@ _PATHS: Final = {
     Kind.POLICY: f"/apis/{names.API_VERSION}/policies",
     Kind.CLUSTER_POLICY: f"/apis/{names.API_VERSION}/clusterpolicies",
     Kind.NAMESPACE: "/api/v1/namespaces",
+    Kind.APPROVAL: f"/apis/{names.API_VERSION}/approvals",
 }
 _SELECTORS: Final = {Kind.POD: names.AGENT}
 
@@ -134,6 +135,16 @@ class Kubernetes:
             return None
         _expect(status, body, _OK)
         return body
+
+    async def ask(self, approval: Mapping[str, Any]) -> bool:
+        """Create the Approval; whether it was not there yet."""
+        namespace = approval["metadata"]["namespace"]
+        path = f"/apis/{names.API_VERSION}/namespaces/{namespace}/approvals"
+        status, body = await self._json("POST", path, {"fieldManager": names.GATEWAY}, approval)
+        if status == _CONFLICT:
+            return False
+        _expect(status, body, _CREATED)
+        return True
 
     async def review(self, token: str, audience: str | None) -> Identity | None:
         """Whose token it is, as the API server says."""

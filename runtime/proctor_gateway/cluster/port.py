@@ -21,6 +21,7 @@ class Kind(StrEnum):
     POLICY = "Policy"
     CLUSTER_POLICY = "ClusterPolicy"
     NAMESPACE = "Namespace"
+    APPROVAL = "Approval"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Cluster(Protocol):
 
     async def controller_revision(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """The ControllerRevision of that name, or None."""
+
+    async def ask(self, approval: Mapping[str, Any]) -> bool:
+        """Create the Approval; whether it was not there yet."""
 
     async def review(self, token: str, audience: str | None) -> Identity | None:
         """Whose token it is, if it is genuine and made for the audience (None: for the API server itself)."""

@@ -18,6 +18,7 @@ from proctor_gateway.errors import Problem
 from proctor_gateway.intake import Intake, Order
 from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, body_of, json_response, parsed_object
+from proctor_gateway.store import approvals
 from proctor_gateway.store import tasks as store
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.store.outcomes import Feedback, overrule
@@ -93,8 +94,9 @@ class Callers:
     async def calls(self, request: Request) -> Response:
         """What the task has asked of models and tools."""
         task = await self._own_task(request)
-        made = await self._context.database.read(lambda c: list_calls(c, task.request.id))
-        return json_response({"items": [calls.shown(call) for call in made]})
+        read, wanted = self._context.database.read, task.request.id
+        made, asked = await read(lambda c: list_calls(c, wanted)), await read(lambda c: approvals.of_task(c, wanted))
+        return json_response({"items": [{**calls.shown(call), "approval": asked.get(call.sequence)} for call in made]})
 
     async def cancel(self, request: Request) -> Response:
         """Ask for a task's end. One that has ended stays as it is."""

@@ -104,6 +104,38 @@ def is_due(connection: sa.Connection, task: str) -> bool:
     return bool(connection.execute(query).scalar_one())
 
 
+def of_task(connection: sa.Connection, task: str) -> dict[int, dict[str, Any]]:
+    """What was asked about the task's calls and what was decided, by the sequence of the call, as people read it."""
+    rows = connection.execute(sa.select(approvals).where(approvals.c.task == task))
+    return {
+        row.sequence: {
+            "name": row.name,
+            "decision": row.decision,
+            "decidedBy": row.decided_by,
+            "comment": row.comment,
+            "arguments": row.answer.get("arguments") if isinstance(row.answer, dict) else None,
+            "deadline": row.spec["deadline"],
+        }
+        for row in rows
+    }
+
+
+def due(connection: sa.Connection) -> Sequence[str]:
+    """The tasks that wait although people have decided."""
+    query = (
+        sa.select(tasks.c.id)
+        .join(approvals, approvals.c.task == tasks.c.id)
+        .join(calls, sa.and_(calls.c.task == approvals.c.task, calls.c.sequence == approvals.c.sequence))
+        .where(
+            tasks.c.phase == Phase.INPUT_REQUIRED,
+            approvals.c.decision.is_not(None),
+            calls.c.state == CallState.WAITING,
+        )
+        .distinct()
+    )
+    return list(connection.execute(query).scalars())
+
+
 def open_questions(connection: sa.Connection) -> Sequence[Question]:
     """Those that nobody has decided, of tasks that still wait for them."""
     query = (

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from proctor_gateway.calls import CallState
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store.rows import to_task
-from proctor_gateway.store.tables import instances, tasks
-from proctor_gateway.tasks import DRIVEN, Task
+from proctor_gateway.store.tables import calls, instances, tasks
+from proctor_gateway.tasks import DRIVEN, Phase, Task
 
 _FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -67,6 +68,17 @@ class Stop:
 
     task: str
     reason: Reason
+
+
+def waiting(connection: sa.Connection, instance: str) -> Sequence[str]:
+    """The running tasks of this instance of which a call waits for people: their attempts are over."""
+    asks = sa.select(calls.c.task).where(
+        calls.c.task == tasks.c.id, calls.c.state == CallState.WAITING, calls.c.seen == tasks.c.attempts
+    )
+    query = sa.select(tasks.c.id).where(
+        tasks.c.owner == instance, tasks.c.phase == Phase.RUNNING, tasks.c.live, asks.exists()
+    )
+    return list(connection.execute(query).scalars())
 
 
 def stops(connection: sa.Connection, instance: str) -> Sequence[Stop]:
