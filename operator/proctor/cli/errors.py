@@ -25,6 +25,10 @@ class Code(IntEnum):
     NOT_FOUND = 4
     DENIED = 5
     TIMEOUT = 6
+    UNDER_WAY = 7
+    """Of `rollout status`: an upgrade is under way."""
+    WAITS = 8
+    """Of `rollout status`: an upgrade waits for a person."""
 
 
 class CliError(Exception):

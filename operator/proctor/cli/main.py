@@ -14,8 +14,8 @@ from proctor.cli.terminal import Terminal
 from proctor.cli.wording import printable
 
 _NAME = "kubectl proctor"
-VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan")
-"""In the order of a day's work; each is the function of that name in the module of that name in `verbs`."""
+VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan", "rollout", "audit")
+"""In the order of a day's work; each is the function, or the `app`, of the module of that name in `verbs`."""
 
 
 class Verbs(TyperGroup):
@@ -30,6 +30,8 @@ class Verbs(TyperGroup):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"proctor.cli.verbs.{cmd_name}")
+        if hasattr(module, "app"):
+            return typer.main.get_command(module.app)
         one = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
         one.command(name=cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(getattr(module, cmd_name))
         return typer.main.get_command(one)

@@ -14,7 +14,8 @@ from proctor.cli.terminal import Format
 _CLUSTER = "Cluster"
 
 
-def _duration(text: str) -> timedelta:
+def duration(text: str) -> timedelta:
+    """The duration that somebody typed."""
     try:
         return parse_duration(text)
     except ValueError as exc:
@@ -51,14 +52,14 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         help="How long to wait, for example 90s or 1h30m; default: 5m.",
-        parser=_duration,
+        parser=duration,
         metavar="DURATION",
         show_default=False,
     ),
 ]
 Since = Annotated[
     timedelta | None,
-    typer.Option("--since", help="Only what is newer: 90s, 10m, 1h.", parser=_duration, metavar="DURATION"),
+    typer.Option("--since", help="Only what is newer: 90s, 10m, 1h.", parser=duration, metavar="DURATION"),
 ]
 AgentName = Annotated[str, typer.Argument(help="The agent's name.", metavar="NAME")]
 Installation = Annotated[

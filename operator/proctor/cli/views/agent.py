@@ -113,7 +113,7 @@ def view(facts: AgentFacts) -> AgentView:
         rollout_message=status.rollout.message if status.rollout else None,
         callers=callers(agent),
         conditions=tuple(_condition(each) for each in status.conditions),
-        revisions=_revisions(agent, facts.revisions.items),
+        revisions=revisions(agent, facts.revisions.items),
         pods=running,
         connectors=tuple(_connectors(agent, facts.connectors)),
         sandbox=_sandbox(agent, running),
@@ -150,7 +150,8 @@ def _condition(condition: Condition) -> ConditionView:
     )
 
 
-def _revisions(agent: Agent, items: Iterable[Manifest]) -> tuple[RevisionView, ...]:
+def revisions(agent: Agent, items: Iterable[Manifest]) -> tuple[RevisionView, ...]:
+    """The kept revisions, the newest first."""
     status = agent.status.revision
     roles: dict[str | None, str] = {
         status.stable: "stable",
