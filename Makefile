@@ -56,7 +56,16 @@ postgresql:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql > /dev/null; \
 	fi
 
-test: lint types postgresql ## everything: unit, simulation, end to end on a real Kubernetes
+# The alerts that are made of objectives are evaluated by Prometheus' own checker.
+.PHONY: promtool
+promtool:
+	@command -v promtool > /dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		echo 'installing Prometheus for the tests' >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus > /dev/null; \
+	fi
+
+test: lint types postgresql promtool ## everything: unit, simulation, end to end on a real Kubernetes
 	@$(PYTEST) tests
 
 crds: setup ## make the kinds' CRDs and their reference from the models
