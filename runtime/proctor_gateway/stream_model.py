@@ -107,10 +107,10 @@ class Stream:
             if size > self._context.settings.max_answer:
                 raise StreamError(f"the stream has more than {self._context.settings.max_answer} bytes")
             passed = [event for event in cutter.feed(chunk) if self._is_passed(event)]
+            self._check_paid()
             if passed:
                 self._passed += b"".join(passed)
                 await self._queue.put(b"".join(passed))
-            self._check_paid()
         if not self._tally.done:
             raise StreamError("the stream ended before [DONE]")
 

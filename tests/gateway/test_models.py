@@ -80,17 +80,17 @@ async def test_a_limit_that_cannot_be_measured_denies(gateway: House, model: Sys
 
 LIMITS = {
     "steps": ({"maxSteps": 2}, "LimitExceeded"),
-    "tokens": ({"maxTokens": 1}, "LimitExceeded"),
-    "cost": ({"maxCost": "0.0000001"}, "BudgetExhausted"),
+    "tokens": ({"maxTokens": 1100}, "LimitExceeded"),
+    "cost": ({"maxCost": "0.00073"}, "BudgetExhausted"),
 }
 
 
 @pytest.mark.parametrize(("limits", "reason"), LIMITS.values(), ids=LIMITS)
 async def test_limits_hold(gateway: House, limits, reason):
-    """A call beyond a limit of the task is denied; clients do not repeat a 403 by themselves."""
+    """A call that might go beyond a limit of the task is denied; clients do not repeat a 403 by themselves."""
     gateway.declare(limits={"timeout": "20s", **limits})
     async with gateway.pod("one"):
-        task = await gateway.done(*[asking("hello")] * 3)
+        task = await gateway.done(*[asking("hello " * 100)] * 3)
     last = task["output"][-1]
     assert (last["status"], last["error"]["code"]) == (403, reason)
     assert task["output"][0]["status"] == 200

@@ -129,8 +129,9 @@ def _openai_error(exc: Exception) -> Response:
     problem = problem_of(exc)
     if problem.reason is Reason.INTERNAL:
         log.error("a call failed", exc_info=exc)
-    # 403 for whatever is denied, limits too: clients repeat a 429 by themselves, and no repetition helps here.
-    return _error(Fault(problem.reason, problem.detail), problem.status, {})
+    # 403 for whatever is denied, limits too: clients repeat a 429 by themselves, which helps only where we say when.
+    headers = {} if problem.retry_after is None else {"retry-after": str(problem.retry_after)}
+    return _error(Fault(problem.reason, problem.detail), problem.status, headers)
 
 
 def _error(fault: Fault, status: int, headers: Mapping[str, str]) -> Response:
