@@ -62,7 +62,7 @@ class RecordReader:
         """The log's signed checkpoints, by size."""
         found: dict[int, str] = {}
         while True:
-            page = self._get(f"/{segment(log)}/checkpoints", after=str(max(found, default=-1))).json()["items"]
+            page = self._get(f"/{segment(log)}/checkpoints", after=str(max(found, default=0))).json()["items"]
             if not page:
                 return found
             found |= {unchecked(note).size: note for note in page}
@@ -84,15 +84,15 @@ class RecordReader:
 
     def records(self, log: str, **wanted: str | None) -> Iterator[str]:
         """The lines of the records that match: namespace, agent, task, type."""
-        after, query = -1, {key: value for key, value in wanted.items() if value is not None}
+        first, query = 0, {key: value for key, value in wanted.items() if value is not None}
         while True:
             page: Sequence[str] = self._get(
-                f"/{segment(log)}/records", after=str(after), limit=str(_PAGE), **query
+                f"/{segment(log)}/records", first=str(first), limit=str(_PAGE), **query
             ).json()["items"]
             yield from page
             if len(page) < _PAGE:
                 return
-            after = int(json.loads(page[-1])["seq"])
+            first = int(json.loads(page[-1])["seq"]) + 1
 
     def proof(self, log: str, seq: int) -> Proof:
         """The proof that a record is in the log, under its newest checkpoint."""

@@ -126,10 +126,10 @@ def _hashes(connection: sa.Connection, name: str, level: int, first: int, count:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which records to show: of one log after a number, and of those the ones that match."""
+    """Which records to show: of one log from a number on, and of those the ones that match."""
 
     log: str
-    after: int
+    first: int
     limit: int
     namespace: str | None = None
     agent: str | None = None
@@ -139,7 +139,7 @@ class Wanted:
 
 def matching(connection: sa.Connection, wanted: Wanted) -> Sequence[bytes]:
     """The lines of the records that match, in order."""
-    query = sa.select(records.c.line).where(records.c.log == wanted.log, records.c.seq > wanted.after)
+    query = sa.select(records.c.line).where(records.c.log == wanted.log, records.c.seq >= wanted.first)
     for column, value in (
         (records.c.namespace, wanted.namespace),
         (records.c.agent, wanted.agent),

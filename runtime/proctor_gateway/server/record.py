@@ -111,7 +111,7 @@ class RecordEndpoint:
     async def checkpoints(self, request: Request) -> Response:
         """The signed checkpoints after a size."""
         await self._check(request)
-        name, after = request.path_params["log"], _number(request, "after", -1)
+        name, after = request.path_params["log"], _number(request, "after", 0)
         found = await self._context.database.read(lambda c: reading.notes(c, name, after, _MOST))
         return json_response({"items": list(found)})
 
@@ -139,7 +139,7 @@ class RecordEndpoint:
         query = request.query_params
         wanted = reading.Wanted(
             request.path_params["log"],
-            _number(request, "after", -1),
+            _number(request, "first", 0),
             min(_number(request, "limit", _MOST), _MOST),
             *(query.get(each) for each in ("namespace", "agent", "task", "type")),
         )
