@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proctor.cli.completion import Directive, Names, Offer, offer
+from proctor.cli.main import VERBS
 from proctor.cli.views import lexicon
 
 NAMES = Names(
@@ -17,7 +18,10 @@ NAMES = Names(
 @pytest.mark.parametrize(
     ("line", "candidates"),
     [
-        ("", ("explain", "invoke", "logs", "plan", "status", "tasks")),
+        ("", tuple(sorted(VERBS))),
+        ("rollout re", ("resume", "retry")),
+        ("rollout undo -n support re", ("refunds",)),
+        ("rollout undo refunds ", ()),
         ("st", ("status",)),
         ("status ", ("refunds", "summaries")),
         ("status -n support re", ("refunds",)),

@@ -17,7 +17,19 @@ from proctor.cli.main import VERBS
 from proctor.cli.terminal import Format
 
 _OF_AN_AGENT = {"status", "invoke", "tasks", "logs"}
-_WITH_VALUE = {"-n", "--namespace", "--context", "--kubeconfig", "-o", "--output", "-f", "--filename", "-k", "--task"}
+_WITH_VALUE = {
+    "-n",
+    "--namespace",
+    "--context",
+    "--kubeconfig",
+    "-o",
+    "--output",
+    "-f",
+    "--filename",
+    "-k",
+    "--task",
+    "--to-revision",
+}
 _PREFIX = "agent/"
 
 
@@ -57,6 +69,10 @@ def offer(words: list[str], names: Names) -> Offer:
         return _starting(last, VERBS)
     if verb == "explain" and not arguments:
         return _explained(last, names)
+    if verb == "rollout":
+        from proctor.cli.verbs.rollout import VERBS as WORDS
+
+        return _starting(last, WORDS) if not arguments else _starting(last, names.agents() if not arguments[1:] else ())
     if verb in _OF_AN_AGENT and not arguments:
         return _starting(last, names.agents())
     return Offer()

@@ -26,3 +26,5 @@ class AgentFacts:
     connectors: Listing
     """Those of the agent's namespace, whether it uses them or not."""
     events: Listing
+    evidence: Listing = Listing()
+    """What was measured of its revisions: the ConfigMaps in which the operator keeps it."""

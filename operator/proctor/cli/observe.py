@@ -10,7 +10,7 @@ from proctor.api.meta import Invalid
 from proctor.cli.cluster import Cluster
 from proctor.cli.errors import CliError, NotFound
 from proctor.cli.facts import AgentFacts
-from proctor.cli.resources import AGENTS, CONNECTORS, CONTROLLER_REVISIONS, EVENTS, PODS
+from proctor.cli.resources import AGENTS, CONFIG_MAPS, CONNECTORS, CONTROLLER_REVISIONS, EVENTS, PODS
 from proctor.cli.views import fleet
 from proctor.cli.views.fleet import FleetRow
 
@@ -60,4 +60,5 @@ def agent_facts(cluster: Cluster, namespace: str, name: str) -> AgentFacts:
         pods=cluster.look(PODS, namespace, labelSelector=mine),
         connectors=cluster.look(CONNECTORS, namespace),
         events=cluster.look(EVENTS, namespace),
+        evidence=cluster.look(CONFIG_MAPS, namespace, labelSelector=f"{mine},{names.RECORD}=evidence"),
     )

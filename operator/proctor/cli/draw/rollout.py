@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from proctor.api.progress import MetricVerdict, Test
+from proctor.api.progress import MetricVerdict, Test, Verdict
 from proctor.cli.draw.parts import Column, fields, heading, mark, table, text, toned
 from proctor.cli.views.agent import RevisionView
 from proctor.cli.views.rollout import Change, RolloutView
@@ -99,16 +99,20 @@ def _evidence(seen: RolloutView, width: int) -> RenderableType:
     verdict = seen.verdict
     if verdict is None:
         return Text()
-    lines: list[RenderableType] = [text(f"{verdict.state}  {verdict.text}  after {counted(verdict.tasks, 'task')}")]
-    if verdict.harm:
-        lines.append(text(f"worse than stable?  {_test(verdict.harm)}, then it is rolled back"))
-    if verdict.non_inferior:
-        eta = verdict.non_inferior.eta_tasks
-        more = f"; about {counted(eta, 'task')} more if it is no worse" if eta else ""
-        lines.append(text(f"shown no worse?     {_test(verdict.non_inferior)}, then it is promoted{more}"))
+    lines: list[RenderableType] = [text(f"{verdict.state}, {verdict.text}, after {counted(verdict.tasks, 'task')}")]
+    lines.append(fields(_tests(verdict)))
     if verdict.metrics:
         lines.append(_metrics(verdict.metrics, width))
     return Group(*lines)
+
+
+def _tests(verdict: Verdict) -> Iterator[tuple[str, RenderableType]]:
+    if verdict.harm:
+        yield "worse than stable?", text(f"{_test(verdict.harm)}, then it is rolled back")
+    if verdict.non_inferior:
+        eta = verdict.non_inferior.eta_tasks
+        more = f"; about {counted(eta, 'task')} more if it is no worse" if eta else ""
+        yield "shown no worse?", text(f"{_test(verdict.non_inferior)}, then it is promoted{more}")
 
 
 def _test(test: Test) -> str:

@@ -66,6 +66,33 @@ OF_AGENT: Final[Mapping[str, Remedy]] = {
     ),
 }
 
+_REFUSED: Final = "The stable revision serves; this one is refused until the spec changes, or somebody says retry."
+_AFTER: Final = (
+    "kubectl proctor rollout diff {name} -n {ns}    what it changed",
+    "kubectl proctor rollout retry {name} -n {ns}    tries it again, with the evidence there is",
+)
+OF_UPGRADE: Final[Mapping[str, Remedy]] = {
+    "Harm": Remedy(f"the candidate did worse than stable on the same kind of tasks. {_REFUSED}", _AFTER),
+    "GuardBroken": Remedy(f"the candidate broke a limit that needs no statistics. {_REFUSED}", _AFTER),
+    "CrashLoop": Remedy(
+        f"the candidate's program ends again and again. {_REFUSED}",
+        ("kubectl proctor logs {name} -n {ns} --previous", *_AFTER),
+    ),
+    "ExamFailed": Remedy(
+        f"the candidate did not pass its exam, so it never got a task. {_REFUSED}",
+        ("kubectl proctor rollout status {name} -n {ns}    which cases, and why", *_AFTER),
+    ),
+    "ReplayWorse": Remedy(f"it failed tasks that stable had done. {_REFUSED}", _AFTER),
+    "MirrorFailed": Remedy(f"it failed copies of live tasks. {_REFUSED}", _AFTER),
+    "WatchAlarm": Remedy(f"after its promotion it did worse than it may. {_REFUSED}", _AFTER),
+    "Aborted": Remedy(f"somebody withdrew it. {_REFUSED}", _AFTER),
+    "ApprovalTimedOut": Remedy(f"nobody approved it in time. {_REFUSED}", _AFTER),
+    "Inconclusive": Remedy(
+        "the evidence ran out before it was decided, and spec.rollout.analysis.onInconclusive says what then.",
+        ("kubectl proctor rollout simulate {name}    what a verdict takes", *_AFTER),
+    ),
+}
+
 OF_POD: Final[Mapping[str, Remedy]] = {
     "ImagePullBackOff": Remedy(
         "the node cannot get the image: its name is wrong, or the registry wants a credential.",

@@ -11,7 +11,8 @@ from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.cli.facts import AgentFacts, Listing
 from proctor.cli.views import agent as agents
-from proctor.cli.views import remedies
+from proctor.cli.views import arithmetic, remedies
+from proctor.cli.views import rollout as rollouts
 from proctor.cli.views.agent import AgentView, ConnectorView
 from proctor.cli.views.fleet import readiness
 from proctor.cli.views.pods import PodView
@@ -80,6 +81,7 @@ def _causes(facts: AgentFacts, view: AgentView, operator: Listing, now: datetime
     yield from _deleting(agent)
     yield from _of_ready(agent, view)
     yield from _of_rollout(agent, view, now)
+    yield from _of_upgrade(facts)
     yield from _of_pods(agent, view)
     yield from _of_connectors(agent, view)
     yield from _of_isolation(view)
@@ -127,7 +129,7 @@ def _of_ready(agent: Agent, view: AgentView) -> Iterator[Cause]:
     ready, reason, message = readiness(agent)
     if ready != "False" or agent.is_deleting:
         return
-    remedy = remedies.OF_AGENT.get(reason, remedies.UNKNOWN)
+    remedy = remedies.OF_AGENT.get(reason) or remedies.OF_UPGRADE.get(reason, remedies.UNKNOWN)
     blocked = next(iter(agent.status.revision.blocked), None) or view.summary.candidate or view.summary.stable
     steps = _filled(remedy, ns=agent.metadata.namespace, name=agent.metadata.name, revision=blocked or "")
     tone = Tone.OFF if reason == "Suspended" else Tone.BUSY if view.summary.tone is Tone.BUSY else Tone.BAD
@@ -148,6 +150,22 @@ def _of_rollout(agent: Agent, view: AgentView, now: datetime) -> Iterator[Cause]
         f"revision {candidate} has been starting for {age(since, now)}{beside}; {rest} (spec.rollout.progressDeadline)"
     )
     yield Cause(Tone.BUSY, "a revision is starting", text)
+
+
+def _of_upgrade(facts: AgentFacts) -> Iterator[Cause]:
+    """Where the upgrade is, what the evidence says, and how that was reckoned."""
+    seen = rollouts.view(facts.agent)
+    verdict = seen.verdict
+    if seen.candidate is not None and seen.phase not in {"Initial", "Progressing"}:
+        now = next((f" at step {step.number}, {step.words}" for step in seen.steps if step.state == "now"), "")
+        share = f"{seen.weight} % of the new tasks go to {seen.candidate}"
+        told = f": {seen.headline}" if seen.headline else ""
+        yield Cause(seen.tone, f"an upgrade is {seen.phase}{now}", f"{share}{told}", seen.hints)
+    if verdict is not None:
+        reckoned = arithmetic.of_verdict(facts.agent, facts.evidence)
+        words = f"{verdict.text or verdict.state} after {counted(verdict.tasks, 'task')}"
+        tone = {"Harmful": Tone.BAD, "NotWorse": Tone.GOOD}.get(verdict.state, Tone.BUSY)
+        yield Cause(tone, f"evidence: {verdict.state}", f"{words}\n{reckoned}" if reckoned else words)
 
 
 def _of_pods(agent: Agent, view: AgentView) -> Iterator[Cause]:
