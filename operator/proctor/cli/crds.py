@@ -1,4 +1,7 @@
-"""`python -m proctor.cli.crds [ROOT]` writes what is made from the models, below ROOT: crds/ and docs/kinds.md."""
+"""`python -m proctor.cli.crds [ROOT]` writes what is made from the models, below ROOT.
+
+That is crds/, docs/kinds.md and the admission rules in manifests/base/admission.yaml.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import yaml
 
 from proctor.api import kinds, names, reference, schema
+from proctor.policy import admission
 
 _HEADER = "# Made by `make crds` from operator/proctor/api; a test fails when it differs.\n"
 
@@ -31,7 +35,14 @@ def rendered() -> dict[str, str]:
     files["Kustomization"] = _yaml(
         {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(files)}
     )
-    return {f"crds/{name}": text for name, text in files.items()} | {"docs/kinds.md": reference.page(kinds.ALL)}
+    made = {f"crds/{name}": text for name, text in files.items()}
+    return made | {"docs/kinds.md": reference.page(kinds.ALL), "manifests/base/admission.yaml": _admission()}
+
+
+def _admission() -> str:
+    header = "# Made by `make crds` from operator/proctor/policy/admission.py; a test fails when it differs.\n"
+    texts = (yaml.dump(each, Dumper=_Plain, sort_keys=False, width=120) for each in admission.manifests())
+    return header + "---\n".join(texts)
 
 
 def main(root: Path) -> None:
