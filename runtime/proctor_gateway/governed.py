@@ -66,10 +66,9 @@ class Policies:
         self._kept[key] = _Kept(governed, self._epoch, metadata.generation, metadata.labels, until)
         return governed
 
-    def heard(self, kind: Kind, up: int) -> None:
-        """The API server answers for the kind (1), or it does not (0)."""
-        if up:
-            self._told[kind] = self._monotonic()
+    def heard(self, kind: Kind) -> None:
+        """The API server said something about the kind, if only that nothing has changed."""
+        self._told[kind] = self._monotonic()
 
     @property
     def age(self) -> float:

@@ -109,8 +109,9 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         upkeep = Upkeep(settings, world.clock, database, runner, context.metrics, world.instance)
         consent = Consent(context, world.cluster, runner, world.instance)
         snapshot = Snapshot(database, context.known)
+        gauge = _gauge(context.metrics)
         watchers = [
-            Watcher(world.cluster, context.known, kind, settings.watch_timeout, _gauge(context))
+            Watcher(world.cluster, context.known, kind, settings.watch_timeout, gauge, context.policies.heard)
             for kind in Kind
         ]
         ports = await stack.enter_async_context(listening(_listeners(settings, context, intake, readiness)))
@@ -254,9 +255,5 @@ async def _beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _gauge(context: Context) -> Callable[[Kind, int], None]:
-    def told(kind: Kind, up: int) -> None:
-        context.metrics.cluster_up.labels(kind).set(up)
-        context.policies.heard(kind, up)
-
-    return told
+def _gauge(metrics: Metrics) -> Callable[[Kind, int], None]:
+    return lambda kind, up: metrics.cluster_up.labels(kind).set(up)

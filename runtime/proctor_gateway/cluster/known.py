@@ -133,7 +133,7 @@ class Known:
     def _keys(self, kind: Kind) -> Sequence[Key]:
         return [*self._of_kind(kind), *self._unreadable[kind]]
 
-    def _of_kind(self, kind: Kind) -> dict[Key, Any]:
+    def _of_kind(self, kind: Kind) -> dict[Key, Any]:  # noqa: PLR0911 - a table
         match kind:
             case Kind.AGENT:
                 return self._agents

@@ -44,7 +44,13 @@ class Watcher:
     """Follows one kind."""
 
     def __init__(
-        self, cluster: Cluster, known: Known, kind: Kind, seconds: float, gauge: Callable[[Kind, int], None]
+        self,
+        cluster: Cluster,
+        known: Known,
+        kind: Kind,
+        seconds: float,
+        gauge: Callable[[Kind, int], None],
+        heard: Callable[[Kind], None] = lambda _: None,
     ) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
@@ -52,6 +58,8 @@ class Watcher:
         self._known = known
         self._seconds = seconds
         self._gauge = gauge
+        # Only what the server said counts: that a watch is about to be asked for says nothing of the server.
+        self._heard = heard
         self._version: str | None = None
 
     async def follow(self) -> None:
@@ -79,11 +87,13 @@ class Watcher:
             listing = await self._cluster.list(self.kind)
             self._known.replace(self.kind, listing.items)
             self._version = listing.version
+            self._heard(self.kind)
             self.synced.set()
         self._gauge(self.kind, 1)
         began = asyncio.get_running_loop().time()
         async for event in self._cluster.watch(self.kind, self._version, self._seconds):
             backoff.reset()
+            self._heard(self.kind)
             self._version = event.body["metadata"]["resourceVersion"]
             if event.bookmark:
                 continue
@@ -92,5 +102,6 @@ class Watcher:
             else:
                 self._known.put(self.kind, event.body)
         backoff.reset()
+        self._heard(self.kind)
         # A server that ends every watch at once must not be asked in a tight loop.
         await asyncio.sleep(max(0.0, _SHORTEST_ROUND - (asyncio.get_running_loop().time() - began)))
