@@ -17,9 +17,11 @@ from typing import Any
 import httpx2
 
 from proctor.api import names
+from proctor.api.connector import Effect
 from proctor_gateway.access import Identity
 from proctor_gateway.clock import SystemClock, instance_name
 from proctor_gateway.cluster.port import Kind
+from proctor_gateway.ledger import Ledger
 from proctor_gateway.logs import configure
 from proctor_gateway.serve import World, serve
 from proctor_gateway.settings import Settings
@@ -46,7 +48,50 @@ def _cluster(file: Path) -> MemoryCluster:
     return cluster
 
 
+CRASH = "CRASH_AT"
+"""`<point>:<calls>:<file>`: kill this process when so many calls have come to the point, once, marked by the file."""
+
+
+class _Crash:
+    """Holds calls at a point of their way, and kills the process when all have come."""
+
+    def __init__(self, point: str, calls: int, mark: Path) -> None:
+        self._point = point
+        self._calls = calls
+        self._mark = mark
+        self._held = 0
+
+    async def at(self, point: str, effect: Effect) -> None:
+        """A call with an effect comes by."""
+        if point != self._point or effect is Effect.READ or self._mark.exists():
+            return
+        self._held += 1
+        if self._held == self._calls:
+            self._mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        await asyncio.sleep(60)
+
+
+def _crash(point: str, calls: str, mark: str) -> None:
+    """Put the points into the way of a call."""
+    crash, begin, settle = _Crash(point, int(calls), Path(mark)), Ledger.begin, Ledger.settle
+
+    async def begun(self: Ledger, claims: Any, intent: Any, *rest: Any) -> Any:
+        found = await begin(self, claims, intent, *rest)
+        await crash.at("after the intent", intent.effect)
+        return found
+
+    async def settled(self: Ledger, entry: Any, *rest: Any) -> None:
+        await crash.at("before it is settled", entry.intent.effect)
+        await settle(self, entry, *rest)
+        await crash.at("after it is settled", entry.intent.effect)
+
+    Ledger.begin, Ledger.settle = begun, settled  # type: ignore[method-assign]
+
+
 async def _run(file: Path) -> None:
+    if CRASH in os.environ:
+        _crash(*os.environ[CRASH].split(":"))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await serve(World(Settings(), _cluster(file), SystemClock(), instance_name()), stop)
@@ -75,7 +120,7 @@ class Gateway:
         return self.process.wait(30)
 
 
-def start(file: Path, settings: Settings) -> Gateway:
+def start(file: Path, settings: Settings, **extra: str) -> Gateway:
     """Start the process, and wait until it is ready."""
     values = settings.model_dump(mode="json") | {"store": settings.store.get_secret_value()}
     environment = {
@@ -84,7 +129,7 @@ def start(file: Path, settings: Settings) -> Gateway:
         if value is not None
     }
     command = [sys.executable, "-m", "tests.gateway.program", str(file)]
-    process = subprocess.Popen(command, env={**os.environ, **environment})
+    process = subprocess.Popen(command, env={**os.environ, **environment, **extra})
     until = time.monotonic() + 60
     while True:
         assert process.poll() is None, "the gateway ended at its start"

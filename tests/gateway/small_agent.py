@@ -59,7 +59,7 @@ class SmallAgent:
         self.traceparents.append(request.headers["traceparent"])
         self.working += 1
         self.most_at_once = max(self.most_at_once, self.working)
-        working = asyncio.ensure_future(self._work(body["task"], token, request.headers["traceparent"]))
+        working = asyncio.ensure_future(self._worked(body["task"], token, request.headers["traceparent"]))
         gone = asyncio.ensure_future(self._gone(request))
         try:
             await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -76,11 +76,31 @@ class SmallAgent:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
+    async def _worked(self, task: dict[str, Any], token: str, traceparent: str) -> Response:
+        try:
+            return await self._work(task, token, traceparent)
+        except httpx2.TransportError as exc:
+            # As the contract of an agent has it: the attempt is to be repeated.
+            return JSONResponse({"reason": "Interrupted", "detail": f"no gateway: {type(exc).__name__}"}, 503)
+
+    async def _reachable(self) -> str:
+        """The first of its gateways that answers: what a Service does for a pod."""
+        first, *others = self.gateway.split(",")
+        for url in (first, *others) if others else ():
+            host, _, port = url.removeprefix("http://").partition(":")
+            try:
+                _, writer = await asyncio.open_connection(host, int(port))
+            except OSError:
+                continue
+            writer.close()
+            return url
+        return first
+
     async def _work(self, task: dict[str, Any], token: str, traceparent: str) -> Response:
         told: list[Any] = []
         headers = {"authorization": f"Bearer {token}", "traceparent": traceparent}
         async with httpx2.AsyncClient(
-            base_url=self.gateway, headers=headers, timeout=60, trust_env=False, verify=False
+            base_url=await self._reachable(), headers=headers, timeout=60, trust_env=False, verify=False
         ) as client:
             for step in task["input"]:
                 ((verb, what),) = step.items()
