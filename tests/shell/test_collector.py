@@ -53,8 +53,12 @@ class House:
     def __init__(self) -> None:
         self.cache, self.queue, self.clock = Cache(), Queue(), Still()
         self.gateway, self.indicators = Gateway(), Indicators()
-        self.collector = Collector(self.cache, self.queue, self.gateway, self.indicators, self.clock)
+        self.has_rules = False
+        self.collector = Collector(self.cache, self.queue, self.gateway, self.indicators, self.clock, self._has_rules)
         self.version = 0
+
+    async def _has_rules(self) -> bool:
+        return self.has_rules
 
     def put(self, name: str, status: dict[str, Any] | None = None, **spec: Any) -> None:
         """An Agent as the watch tells of it."""
@@ -75,7 +79,7 @@ class House:
         """The agents that are to be looked at now."""
         names = []
         while key := self.queue.take(self.clock.now()):
-            names.append(key.name)
+            names.append(key.name if key.kind == "Agent" else f"{key.kind}/{key.name}")
             self.queue.done(key, None)
         return names
 
@@ -184,3 +188,22 @@ async def test_an_agent_that_cannot_be_read_hides_no_other():
     house.put("b", slos=SLOS)
     await house.collector.round()
     assert house.woken() == ["b"]
+
+
+async def test_rules_follow_the_objectives_where_there_are_rules():
+    """Once for each change, also when the last is taken back; never in a cluster without PrometheusRules."""
+    house = House()
+    house.put("a", slos=SLOS)
+    await house.collector.round()
+    assert house.woken() == ["a"]
+
+    house.has_rules = True
+    for _ in range(20):
+        house.reconcile("a", slos=SLOS)
+        await house.collector.round()
+    assert house.woken() == ["PrometheusRule/a"]
+    house.put("a")
+    await house.collector.round()
+    assert house.woken() == ["PrometheusRule/a"]
+    await house.collector.round()
+    assert house.woken() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import structlog
 
 from proctor.api.agent import Agent
 from proctor.api.meta import Invalid
+from proctor.api.objectives import Objective
 from proctor.plan import objectives
 from proctor.plan.indications import IndicatorsAnswer, Subject, measured, question
 from proctor.plan.said import NoAnswer
@@ -18,6 +19,7 @@ from proctor.shell.cache import Cache, Key
 from proctor.shell.indicators import Indicators
 from proctor.shell.ports import Clock
 from proctor.shell.queue import Queue
+from proctor.shell.resources import RULES
 
 SECONDS = 15.0
 """Between two looks: a breach is known soon, and an agent at rest costs one row of one request."""
@@ -25,7 +27,14 @@ SECONDS = 15.0
 _AT_ONCE = 500
 """Agents in one request; a fleet's answer is then some hundred kilobytes, and bounded."""
 
+_ROUNDS = 20
+"""Between two looks at whether the cluster has PrometheusRules."""
+
 log = structlog.get_logger()
+
+
+async def _never() -> bool:
+    return False
 
 
 class Counter(Protocol):
@@ -38,13 +47,25 @@ class Counter(Protocol):
 class Collector:
     """One round asks for everything that is wanted; only what makes a difference wakes anybody."""
 
-    def __init__(self, cache: Cache, queue: Queue, counter: Counter, indicators: Indicators, clock: Clock) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        queue: Queue,
+        counter: Counter,
+        indicators: Indicators,
+        clock: Clock,
+        has_rules: Callable[[], Awaitable[bool]] = _never,
+    ) -> None:
         self._cache = cache
         self._queue = queue
         self._counter = counter
         self._indicators = indicators
         self._clock = clock
         self._subjects: dict[Key, tuple[int | None, Subject | None]] = {}
+        self._has_rules = has_rules
+        self._ruled: dict[Key, tuple[Objective, ...]] = {}
+        self._is_ruled = False
+        self._rounds = 0
 
     async def run(self, every_seconds: float = SECONDS) -> None:
         """Never returns."""
@@ -68,6 +89,22 @@ class Collector:
             said = objectives.report(subject, known, now)
             if (said.slos, said.gate) != (subject.reported, subject.gate):
                 self._queue.add(key, now)
+        await self._wake_rules(subjects)
+
+    async def _wake_rules(self, subjects: dict[Key, Subject]) -> None:
+        """Has the alerting rules looked at of every agent whose objectives are not those of the last time."""
+        self._rounds += 1
+        # Whether the cluster has the kind seldom changes; an installation in between is noticed within minutes.
+        if self._rounds % _ROUNDS == 1:
+            self._is_ruled = await self._has_rules()
+        if not self._is_ruled:
+            self._ruled = {}
+            return
+        # Also those that have none any more: their rules have to go.
+        changed = [key for key, subject in subjects.items() if self._ruled.get(key) != subject.objectives]
+        for key in (*changed, *(self._ruled.keys() - subjects.keys())):
+            self._queue.add(Key(RULES.kind, key.namespace, key.name), self._clock.now())
+        self._ruled = {key: subject.objectives for key, subject in subjects.items()}
 
     async def _ask(self, subjects: Sequence[Subject]) -> None:
         answer = await self._counter.indicators(question(subjects))

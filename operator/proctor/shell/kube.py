@@ -15,7 +15,7 @@ from proctor.shell import metrics
 from proctor.shell.client import APPLY, MERGE, Client, Conflict, NotFound
 from proctor.shell.errors import Blocked, ProctorError, Retry
 from proctor.shell.lease import Leadership
-from proctor.shell.resources import BY_KIND, EVENT, Resource
+from proctor.shell.resources import BY_KIND, EVENT, RULES, Resource
 
 _PAGE = "500"
 _LONGEST_NOTE = 1024
@@ -54,6 +54,14 @@ class RealKube:
             if not after:
                 return
             query["continue"] = after
+
+    async def has_rules(self) -> bool:
+        """Whether the cluster has PrometheusRules. What cannot be asked is not there, until it is asked again."""
+        try:
+            found = await self._client.request("GET", f"/apis/{RULES.group}/{RULES.version}")
+        except (NotFound, Retry, Blocked):
+            return False
+        return any(each["name"] == RULES.plural for each in found.get("resources", ()))
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply of an object. It is made if it is not there, unless its namespace is not there either."""

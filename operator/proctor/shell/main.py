@@ -18,6 +18,7 @@ import kopf
 import structlog
 
 from proctor.shell import logs
+from proctor.shell.accountant import Accountant
 from proctor.shell.cache import Cache
 from proctor.shell.client import Client
 from proctor.shell.clock import SystemClock
@@ -64,6 +65,8 @@ class _Process:
     told_to_stop: asyncio.Event
     collector: Collector | None = None
     """Looks at the objectives; without it their status stays as it was."""
+    accountant: Accountant | None = None
+    """Looks at the budgets; without it their status stays as it was."""
     is_filled: bool = False
 
     def listen(self) -> None:
@@ -133,7 +136,8 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         intake=intake,
         identity=identity,
         told_to_stop=asyncio.Event(),
-        collector=Collector(cache, queue, gateway, ports.indicators, clock),
+        accountant=Accountant(cache, queue, gateway, ports.usages, clock),
+        collector=Collector(cache, queue, gateway, ports.indicators, clock, kube.has_rules),
     )
 
 
@@ -196,6 +200,8 @@ async def _lead(process: _Process) -> None:
         beside = [group.create_task(process.elector.keep())]
         if process.collector is not None:
             beside.append(group.create_task(process.collector.run()))
+        if process.accountant is not None:
+            beside.append(group.create_task(process.accountant.run()))
         await process.runner.run()
         for each in beside:
             each.cancel()

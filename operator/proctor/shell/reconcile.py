@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
@@ -11,12 +12,14 @@ from proctor.plan import isolation
 from proctor.plan.acknowledge import plan_invalid, plan_kept
 from proctor.plan.agent import plan_agent, plan_refused
 from proctor.plan.connector import plan_connector
+from proctor.plan.rules import plan_rules
 from proctor.plan.world import Manifest, Plan, World
 from proctor.shell.apply import apply
 from proctor.shell.cache import Key
 from proctor.shell.errors import Blocked
 from proctor.shell.observe import observe_agent, observe_connector, observe_isolation, observe_kept
 from proctor.shell.ports import Ports
+from proctor.shell.resources import RULES
 
 ISOLATION = "Isolation"
 """The kind of the keys that stand for the probe of a namespace's network; there is no object of it."""
@@ -26,6 +29,8 @@ async def reconcile(key: Key, ports: Ports) -> datetime | None:
     """Brings one key to where it should be; when to look again, or None if there is nothing to look at."""
     if key.kind == ISOLATION:
         return await _isolation(key.namespace, ports)
+    if key.kind == RULES.kind:
+        return await _rules(key, ports)
     body = ports.cache.get(*key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         return None
@@ -61,6 +66,19 @@ async def _refused(world: World, refusal: Blocked, body: Manifest, ports: Ports)
 async def _connector(body: Manifest, ports: Ports) -> datetime:
     world = await observe_connector(Connector.parse(body), ports, ports.clock.now())
     return await _carry_out(plan_connector(world, ports.clock.now()), body, ports)
+
+
+async def _rules(key: Key, ports: Ports) -> datetime | None:
+    """Apart from the Agent: rules that are refused are no reason to call an agent broken."""
+    body = ports.cache.get("Agent", key.namespace, key.name)
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return None
+    try:
+        agent = Agent.parse(body)
+    except Invalid:
+        return None
+    found = await ports.kube.get(RULES.kind, key.namespace, names.of_agent(key.name))
+    return await _carry_out(plan_rules(agent, found, ports.clock.now()), body, ports)
 
 
 async def _isolation(namespace: str, ports: Ports) -> datetime:

@@ -60,6 +60,9 @@ WATCHED: Final = (
 )
 """All kinds that the cache holds."""
 
-BY_KIND: Final = {each.kind: each for each in WATCHED}
+RULES: Final = Resource("PrometheusRule", "monitoring.coreos.com", "v1", "prometheusrules")
+"""Written where Prometheus' operator is installed, and looked at only then: a watch would need the kind to be there."""
+
+BY_KIND: Final = {each.kind: each for each in (*WATCHED, RULES)}
 EVENT: Final = Resource("Event", "events.k8s.io", "v1", "events")
 LEASE: Final = Resource("Lease", "coordination.k8s.io", "v1", "leases")
