@@ -32,6 +32,7 @@ from proctor.api.meta import Object, OneOf, Report, Spec, Status
 from proctor.api.objectives import Objective, ObjectiveStatus, ReleaseGate
 from proctor.api.progress import RevisionStatus, RolloutStatus
 from proctor.api.rollout import Rollout
+from proctor.api.usage import UsageStatus
 
 
 class RiskTier(StrEnum):
@@ -454,6 +455,8 @@ class AgentStatus(Status):
     """The smallest share of an error budget that is left, such as 62%."""
     release_gate: ReleaseGate | None = None
     """What the error budgets mean for upgrades."""
+    usage: UsageStatus | None = None
+    """What was used today, and what budgets have left."""
     endpoints: Endpoints | None = None
 
 

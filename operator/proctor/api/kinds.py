@@ -104,6 +104,8 @@ AGENT: Final = Kind(
         Column("Model", ".spec.model.name", "What the agent thinks with.", wide=True),
         Column("Owner", ".spec.owner.team", "Who answers for the agent.", wide=True),
         Column("Risk", ".spec.riskTier", "How much harm a wrong answer can do.", wide=True),
+        Column("Spent", ".status.usage.costToday", "What calls have cost since midnight UTC.", wide=True),
+        Column("Left", ".status.usage.budgetRemaining", "What policies' budgets have left.", wide=True),
         Column("Suspended", ".spec.suspend", "Whether the agent is stopped.", type="boolean", wide=True),
         _MESSAGE,
     ),

@@ -10,7 +10,7 @@ from proctor.delivery import machine, phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Wanted
 from proctor.delivery.phases import AwaitingApproval, Failed, Rollout
-from proctor.plan import children, drift, findings, objectives, question, revision, status, upgrade, wish
+from proctor.plan import children, drift, findings, objectives, question, revision, status, upgrade, usage, wish
 from proctor.plan.findings import Obstacle
 from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
@@ -169,7 +169,8 @@ def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
         # What turned to the usual has nothing to say.
         if each["type"] in {"Available", "Stalled", "Isolated"} and each["message"] and _turned(world, each)
     )
-    return (*turned, *objectives.turns(world.agent.status.slos, report.get("slos", ())))
+    spent = usage.turns(world.agent.status.usage, report.get("usage"))
+    return (*turned, *objectives.turns(world.agent.status.slos, report.get("slos", ())), *spent)
 
 
 def _turned(world: World, condition: Manifest) -> bool:

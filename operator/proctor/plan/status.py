@@ -14,7 +14,7 @@ from proctor.delivery import phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Evidence, Seen
 from proctor.delivery.phases import Aborting, Failed, Initial, Place, Progressing, Reverting, Rollout, Settled, Starting
-from proctor.plan import conditions, findings, objectives, progress, telling
+from proctor.plan import conditions, findings, objectives, progress, telling, usage
 from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
 from proctor.plan.indications import Subject
@@ -58,6 +58,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
     pods = seen.of(stable) if stable else None
     isolation = _isolation(world)
     slos = objectives.report(Subject.of(agent), world.indications, now)
+    spent = usage.report(agent.status.usage, world.spending, now)
     status = AgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=conditions.merge(
@@ -66,6 +67,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
                 *_findings(world, rollout, seen, pods, obstacles, isolation),
                 *telling.health(rollout, upgrading.known),
                 *slos.findings,
+                *spent.findings,
             ),
             agent.metadata.generation,
             now,
@@ -86,6 +88,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
         slo_compliance=slos.compliance,
         error_budget=slos.budget,
         release_gate=slos.gate,
+        usage=spent.usage,
         endpoints=_endpoints(world),
     )
     return status.dump()

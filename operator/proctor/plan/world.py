@@ -12,6 +12,7 @@ from proctor.api.agent import Agent, NetworkIsolation
 from proctor.api.connector import Connector
 from proctor.plan.indications import Indications
 from proctor.plan.said import Batch, Heard
+from proctor.plan.spending import Spending
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON. Made whole by one `make_…`, never changed afterwards."""
@@ -77,6 +78,8 @@ class World:
     """The Connectors of the spec that exist, but that this version cannot read."""
     indications: Indications = field(default_factory=Indications)
     """What was counted for the agent's objectives."""
+    spending: Spending = field(default_factory=Spending)
+    """What was counted for the agent's budgets."""
     heard: Heard = field(default_factory=Heard)
     """What the gateway said of the agent's upgrade."""
     suites: Mapping[str, Manifest | None] = field(default_factory=dict)

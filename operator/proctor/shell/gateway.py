@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from proctor.plan.indications import IndicatorsAnswer
 from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
+from proctor.plan.spending import UsageAnswer
+from proctor.shell.cache import Key
 
 SECONDS = 10.0
 """What a read of the gateway's own store may take."""
@@ -55,6 +58,11 @@ class GatewayClient:
     async def indicators(self, body: dict[str, Any]) -> IndicatorsAnswer | NoAnswer:
         """What was counted for the objectives of many agents. It looks at every task within their windows."""
         return await self.ask(IndicatorsAnswer, "POST", "/internal/indicators", body=body, seconds=_COUNT_SECONDS)
+
+    async def usage(self, agents: Sequence[Key]) -> UsageAnswer | NoAnswer:
+        """What these agents have used."""
+        body = {"agents": [{"namespace": each.namespace, "name": each.name} for each in agents]}
+        return await self.ask(UsageAnswer, "POST", "/internal/usage", body=body)
 
     async def ask(
         self,

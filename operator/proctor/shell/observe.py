@@ -44,6 +44,7 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         heard=await _heard(agent, asked, suites, ports),
         suites=suites,
         indications=ports.indicators.of(namespace, agent.metadata.name),
+        spending=ports.usages.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
     )
 

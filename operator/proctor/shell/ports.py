@@ -13,6 +13,7 @@ from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
+from proctor.shell.usages import Usages
 
 
 class Kube(Protocol):
@@ -78,3 +79,4 @@ class Ports:
     clock: Clock
     platform: Platform
     indicators: Indicators = field(default_factory=Indicators)
+    usages: Usages = field(default_factory=Usages)
