@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -33,6 +34,13 @@ class Counter(Protocol):
         """What these agents have used."""
 
 
+@dataclass(frozen=True)
+class _Told:
+    version: int | None
+    usage: UsageStatus | None
+    finding: tuple[tuple[str, str], ...]
+
+
 class Accountant:
     """One round asks for everything; only what makes a difference wakes anybody."""
 
@@ -42,6 +50,7 @@ class Accountant:
         self._counter = counter
         self._usages = usages
         self._clock = clock
+        self._told: dict[Key, _Told] = {}
 
     async def run(self, every_seconds: float = SECONDS) -> None:
         """Never returns."""
@@ -61,10 +70,11 @@ class Accountant:
         for place in self._usages.used.keys() - {(key.namespace, key.name) for key in keys}:
             del self._usages.used[place]
         now = self._clock.now()
+        before, self._told = self._told, {}
         for key in keys:
-            before = self._told(key)
-            said = usage.report(before, self._usages.of(key.namespace, key.name), now)
-            if said.usage != before:
+            told = self._told[key] = self._read(key, before.get(key))
+            said = usage.report(told.usage, self._usages.of(key.namespace, key.name), now)
+            if said.usage != told.usage or tuple((each.status, each.reason) for each in said.findings) != told.finding:
                 self._queue.add(key, now)
 
     async def _ask(self, keys: Sequence[Key]) -> None:
@@ -78,7 +88,16 @@ class Accountant:
         for each in answer.agents:
             self._usages.used[each.namespace, each.name] = (each.usage, answer.as_of)
 
-    def _told(self, key: Key) -> UsageStatus | None:
-        body = self._cache.get(*key)
-        told = (body or {}).get("status", {}).get("usage")
-        return UsageStatus.model_validate(told) if told else None
+    def _read(self, key: Key, before: _Told | None) -> _Told:
+        """What the status says. A body is read only when it is another than last time."""
+        version = self._cache.version(key)
+        if before is not None and before.version == version:
+            return before
+        status = (self._cache.get(*key) or {}).get("status", {})
+        found = [each for each in status.get("conditions", ()) if each["type"] == "BudgetAvailable"]
+        told = status.get("usage")
+        return _Told(
+            version,
+            UsageStatus.model_validate(told) if told else None,
+            tuple((each["status"], each["reason"]) for each in found),
+        )
