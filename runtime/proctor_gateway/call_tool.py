@@ -60,7 +60,8 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
     intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, admission.effect, dict(arguments))
     bill = billing.of_tool(context, caller, bundle, admission.connector, tool)
     try:
-        entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, admission.verdict, bill)
+        verdict = rehearsal.judged(caller, admission.verdict)
+        entry = await context.ledger.begin(caller.claims, intent, bundle.behaviour.limits, verdict, bill)
     except Denied as exc:
         if exc.reason is Reason.INPUT_REQUIRED:
             context.questions.set()
@@ -105,7 +106,7 @@ async def _carry_out(context: Context, caller: Caller, connector: Connector, ent
 async def _sent(
     context: Context, caller: Caller, connector: Connector, entry: Entry
 ) -> tuple[Outcome, Mapping[str, Any] | None]:
-    stub = await rehearsal.stubbed(context, caller, entry.intent)
+    stub = await rehearsal.stubbed(context, caller, entry)
     if stub is not None:
         return stub
     async with context.gates.turn(connector):
@@ -121,6 +122,7 @@ async def exchanged(
 ) -> tuple[Outcome, Mapping[str, Any] | None]:
     """Send it once, and what came of it."""
     effect = entry.intent.effect
+    rehearsal.check_may_leave(caller, effect)
     seconds = seconds_left(connector, entry.deadline, context.clock.now())
     meta = {IDEMPOTENCY_KEY: recovery.idempotency_key(entry), "traceparent": caller.span.traceparent}
 

@@ -21,7 +21,7 @@ from proctor_gateway.errors import Problem, StoreAway
 from proctor_gateway.invoke import invoke, judge_answer
 from proctor_gateway.reasons import Reason
 from proctor_gateway.slots import Asking, Place, Slots
-from proctor_gateway.store import lifecycle, tasks
+from proctor_gateway.store import lifecycle, tasks, trials
 from proctor_gateway.store.assignments import Stale
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.tasks import Ended, Fault, Paused, Purpose, Running, Task, Waiting
@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 _REDRAW_SECONDS = 0.02
+_TRIAL_PATIENCE_SECONDS = 10.0
 _STORE_PAUSE_SECONDS = 1.0
 _GONE_GRACE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
@@ -114,7 +115,7 @@ class Driver:
                     return Stopped(place)
                 keep = stack.pop_all()
         except TimeoutError:
-            return self._no_pod(drive)
+            return self._no_pod(drive) if self._is_in_vain(drive) else Stale()
         async with keep:
             return await self._on_pod(drive, *place)
 
@@ -146,7 +147,10 @@ class Driver:
         """How long to wait for a pod: a task that has begun has its deadline, another its place in the queue."""
         if isinstance(drive.task.state, Running):
             return drive.task.state.deadline
-        return drive.task.request.created_at + timedelta(seconds=self._context.settings.queue_timeout)
+        place = drive.task.request.created_at + timedelta(seconds=self._context.settings.queue_timeout)
+        if self._is_in_vain(drive):
+            return place
+        return max(place, self._context.clock.now() + timedelta(seconds=_TRIAL_PATIENCE_SECONDS))
 
     async def _pause(self, drive: Drive, end: AttemptEnd) -> None:
         """A pod that takes nothing now may soon, or the next look at the cluster shows another."""
@@ -161,7 +165,7 @@ class Driver:
             bundle = await context.bundles.get(request.namespace, request.agent, beginning.revision)
         except Problem as exc:
             return NotTaken(Fault(exc.reason, exc.detail))
-        begun = await self._begun(drive, beginning, bundle.behaviour.limits.timeout)
+        begun = await self._begun(drive, beginning, await self._limit(drive, bundle.behaviour.limits.timeout))
         if begun is None:
             return await self._refused(drive)
         if isinstance(begun, Stale):
@@ -178,6 +182,14 @@ class Driver:
             return answer
         made = await self._read(lambda c: list_calls(c, request.id))
         return judge_answer(*answer, bundle.behaviour.output, made)
+
+    async def _limit(self, drive: Drive, limit: timedelta) -> timedelta:
+        """How long the task may take: what the revision allows, and not longer than a trial was given."""
+        request = drive.task.request
+        if request.purpose is Purpose.LIVE:
+            return limit
+        seconds = await self._read(lambda c: trials.timeout_of(c, request.id))
+        return limit if seconds is None else min(limit, timedelta(seconds=seconds))
 
     async def _begun(self, drive: Drive, beginning: Beginning, limit: timedelta) -> Task | Stale | None:
         """The task in its next attempt. Stale: where it is to begin has to be found out once more."""
@@ -202,13 +214,26 @@ class Driver:
             raise TypeError("a task that was dispatched is running")
         request = drive.task.request
         claims = Claims(
-            request.id, running.attempts, request.namespace, request.agent, running.revision, running.deadline
+            request.id,
+            running.attempts,
+            request.namespace,
+            request.agent,
+            running.revision,
+            running.deadline,
+            request.purpose,
         )
         token = context.keyring.mint(claims)
         log.info("attempt begins", attempt=running.attempts, revision=running.revision, pod=pod.name)
         with context.metrics.attempts_running.track_inprogress():
             answer = await unless(drive.stop, _until_gone(drive, pod, invoke(context, drive.task, running, pod, token)))
         return Stopped(answer) if isinstance(answer, Fault) else answer
+
+    def _is_in_vain(self, drive: Drive) -> bool:
+        """Whether to wait longer would help nobody. Trials wait behind live tasks for as long as that takes."""
+        request, bound = drive.task.request, drive.bound
+        if request.purpose is Purpose.LIVE or not isinstance(drive.task.state, Waiting) or bound is None:
+            return True
+        return not any(pod.ready for pod in self._context.known.pods(request.namespace, request.agent, bound))
 
     def _no_pod(self, drive: Drive) -> AttemptEnd:
         agent = self._context.known.agent(drive.agent.namespace, drive.agent.name)

@@ -24,6 +24,7 @@ from proctor_gateway.store import lifecycle, tasks
 from proctor_gateway.store.acceptance import Acceptance, Accepted, Conflict, Full, Known, accept, same_key
 from proctor_gateway.tasks import Ended, Fault, Request, Task
 from proctor_gateway.trace import Span
+from proctor_gateway.trials import Trials
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +52,10 @@ class Order:
 class Intake:
     """The way in."""
 
-    def __init__(self, context: Context, runner: Runner, instance: str) -> None:
+    def __init__(self, context: Context, runner: Runner, trials: Trials, instance: str) -> None:
         self._context = context
         self._runner = runner
+        self._trials = trials
         self._instance = instance
         self.is_open = True
 
@@ -91,6 +93,7 @@ class Intake:
                 self._context.metrics.tasks_accepted.labels(task.request.namespace, task.request.agent).inc()
                 log.info("task accepted", task=task.request.id, agent=task.request.agent, caller=task.request.principal)
                 self._runner.start(task)
+                self._trials.copy(task)
                 return task, True
             case Known(task=task):
                 return task, False

@@ -15,7 +15,7 @@ from proctor.policy.finding import Finding
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.spending import Exceeded
-from proctor_gateway.tasks import Ended, Fault, Task
+from proctor_gateway.tasks import Ended, Fault, Purpose, Task
 from proctor_gateway.tokens import Claims
 
 _OPERATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -33,6 +33,12 @@ class Metrics:
         self.tasks_accepted = Counter("proctor_tasks_accepted", "Tasks taken in.", _AGENT, registry=self.registry)
         self.tasks_refused = Counter(
             "proctor_tasks_refused", "Tasks not taken in.", (*_AGENT, "reason"), registry=self.registry
+        )
+        self.copies_dropped = Counter(
+            "proctor_copies_dropped",
+            "Live tasks that were to be copied to a candidate, and were not, because too many copies were under way.",
+            _AGENT,
+            registry=self.registry,
         )
         self.tasks_begun = Counter(
             "proctor_tasks_begun",
@@ -139,8 +145,10 @@ class Metrics:
         self.budgets_exceeded.labels(namespace, agent, allowance.name, allowance.action).inc()
 
     def ended(self, task: Task, state: Ended) -> None:
-        """A task ended."""
+        """A task ended. Only live ones are counted: the others were served to nobody."""
         request = task.request
+        if request.purpose is not Purpose.LIVE:
+            return
         self.on_end(request.id)
         reason = state.fault.reason if state.fault else ""
         self.tasks_ended.labels(request.namespace, request.agent, state.revision, state.phase, reason).inc()

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     TOOL_UNAVAILABLE = "ToolUnavailable"
     INPUT_REQUIRED = "InputRequired"
     REJECTED = "Rejected"
+    UNANSWERED = "Unanswered"
     CONNECTOR_UNSUPPORTED = "ConnectorUnsupported"
 
     # What a probe of a connector found.

@@ -46,6 +46,7 @@ from proctor_gateway.runner import Runner
 from proctor_gateway.server.agents import Agents
 from proctor_gateway.server.callers import Callers
 from proctor_gateway.server.internal import Internal
+from proctor_gateway.server.trials import TrialsEndpoint
 from proctor_gateway.settings import Settings
 from proctor_gateway.snapshot import Snapshot
 from proctor_gateway.solitude import alone
@@ -54,6 +55,7 @@ from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
 from proctor_gateway.tallies import Tallies
 from proctor_gateway.tokens import SigningKey, Tokens
+from proctor_gateway.trials import Trials
 from proctor_gateway.upkeep import Upkeep
 from proctor_gateway.upstream.http import Http
 from proctor_gateway.upstream.mcp import Mcp, McpFailed, Target
@@ -103,7 +105,8 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         await stack.enter_async_context(kept(Keeper(settings, world.clock, database, scribe, writer, context.metrics)))
         draws = Draws(settings, world.clock, context.known, database, world.instance)
         runner = Runner(context, draws, world.instance)
-        intake = Intake(context, runner, world.instance)
+        trials = Trials(context, runner, world.instance)
+        intake = Intake(context, runner, trials, world.instance)
         tallies = Tallies(context.metrics.registry, context.known, database)
         context.metrics.on_end = tallies.ended
         upkeep = Upkeep(settings, world.clock, database, runner, context.metrics, world.instance)
@@ -114,7 +117,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             Watcher(world.cluster, context.known, kind, settings.watch_timeout, gauge, context.policies.heard)
             for kind in Kind
         ]
-        ports = await stack.enter_async_context(listening(_listeners(settings, context, intake, readiness)))
+        ports = await stack.enter_async_context(listening(_listeners(world, context, intake, trials, readiness)))
         log.info("listening", callers=ports[0], agents=ports[1], internal=ports[2], instance=world.instance)
         if listens is not None:
             listens.set_result(Ports(*ports))
@@ -123,8 +126,9 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
             readiness.have("cluster")
             readiness.have("listeners")
             rounds = (snapshot.keep(), upkeep.rounds(), upkeep.purges(), context.keyring.follow(), draws.follow())
-            async with _beside(*rounds, tallies.follow(), consent.follow()):
+            async with _beside(*rounds, tallies.follow(), consent.follow(), trials.rounds()):
                 await stop.wait()
+                trials.is_open = False
                 await _drained(settings, readiness, intake, runner, upkeep)
 
 
@@ -195,11 +199,12 @@ async def tools_of(mcp: Mcp, credentials: Credentials, connector: Connector) -> 
     return found
 
 
-def _listeners(settings: Settings, context: Context, intake: Intake, readiness: Readiness) -> list[Listener]:
+def _listeners(world: World, context: Context, intake: Intake, trials: Trials, readiness: Readiness) -> list[Listener]:
+    settings, runs = world.settings, TrialsEndpoint(context, trials, world.instance)
     return [
         Listener(Callers(context, intake).application(), settings.host, settings.caller_port),
         Listener(Agents(context).application(), settings.host, settings.agent_port),
-        Listener(Internal(context, readiness).application(), settings.host, settings.internal_port),
+        Listener(Internal(context, readiness, runs.routes()).application(), settings.host, settings.internal_port),
     ]
 
 

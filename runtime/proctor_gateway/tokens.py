@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from proctor_gateway.tasks import Purpose
+
 _ISSUER: Final = "proctor-gateway"
 _AUDIENCE: Final = "proctor-agents"
 _ALGORITHM: Final = "EdDSA"
 _LEEWAY: Final = timedelta(seconds=10)
-_REQUIRED: Final = ["exp", "iat", "iss", "aud", "task", "attempt", "namespace", "agent", "revision"]
+_REQUIRED: Final = ["exp", "iat", "iss", "aud", "task", "attempt", "namespace", "agent", "revision", "purpose"]
 _REMEMBERED: Final = 4096
 
 
@@ -48,6 +50,8 @@ class Claims:
     agent: str
     revision: str
     expires_at: datetime
+    purpose: Purpose = Purpose.LIVE
+    """Of the task. Signed like all the rest: what is not live cannot pass for it."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Tokens:
             "namespace": claims.namespace,
             "agent": claims.agent,
             "revision": claims.revision,
+            "purpose": claims.purpose,
         }
         return jwt.encode(payload, key.private, algorithm=_ALGORITHM, headers={"kid": key.id})
 
@@ -138,6 +143,8 @@ class Tokens:
             )
         except jwt.InvalidTokenError as exc:
             raise TokenError(f"not a task token: {type(exc).__name__}") from exc
+        if payload["purpose"] not in set(Purpose):
+            raise TokenError("the task token is of another version")
         return Claims(
             task=str(payload["task"]),
             attempt=int(payload["attempt"]),
@@ -145,6 +152,7 @@ class Tokens:
             agent=str(payload["agent"]),
             revision=str(payload["revision"]),
             expires_at=datetime.fromtimestamp(int(payload["exp"]), UTC),
+            purpose=Purpose(payload["purpose"]),
         )
 
 

@@ -22,7 +22,7 @@ from proctor_gateway.store import approvals
 from proctor_gateway.store import tasks as store
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.store.outcomes import Feedback, overrule
-from proctor_gateway.tasks import Ended, Phase, Task, shown
+from proctor_gateway.tasks import Ended, Phase, Purpose, Task, shown
 
 _BASE: Final = "/agents/{namespace}/{agent}"
 _MOST_LISTED: Final = 200
@@ -73,17 +73,21 @@ class Callers:
         return json_response(shown(task))
 
     async def list(self, request: Request) -> Response:
-        """The caller's own tasks, newest first."""
+        """The caller's own tasks, newest first: the live ones unless others are asked for."""
         identity, _ = await self._admitted(request)
         limit = int(_number(request, "limit", _LISTED, _MOST_LISTED))
         phase = request.query_params.get("phase")
         if phase is not None and phase not in set(Phase):
             raise Problem(400, Reason.INVALID_REQUEST, f"phase must be one of {', '.join(Phase)}")
+        purpose = request.query_params.get("purpose", Purpose.LIVE)
+        if purpose not in set(Purpose):
+            raise Problem(400, Reason.INVALID_REQUEST, f"purpose must be one of {', '.join(Purpose)}")
         page = store.Page(
             namespace=request.path_params["namespace"],
             agent=request.path_params["agent"],
             principal=identity.username,
             phase=Phase(phase) if phase else None,
+            purpose=Purpose(purpose),
             after=request.query_params.get("after"),
             limit=limit + 1,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -26,9 +27,10 @@ from proctor_gateway.server.usage import UsageEndpoint, measure
 class Internal:
     """The handlers."""
 
-    def __init__(self, context: Context, readiness: Readiness) -> None:
+    def __init__(self, context: Context, readiness: Readiness, more: Sequence[Route] = ()) -> None:
         self._context = context
         self._readiness = readiness
+        self._more = more
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -41,6 +43,7 @@ class Internal:
             *Objectives(self._context).routes(),
             *UsageEndpoint(self._context).routes(),
             *RecordEndpoint(self._context).routes(),
+            *self._more,
         ]
         return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
 

@@ -272,6 +272,48 @@ conversations = sa.Table(
 )
 """On which arm a conversation began during an upgrade. The conversation is named by its SHA-256."""
 
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("agent", sa.String(253), primary_key=True),
+    sa.Column("batch", sa.String(253), primary_key=True),
+    sa.Column("purpose", sa.String(16), nullable=False),
+    sa.Column("digest", sa.String(71), nullable=False),
+    sa.Column("timeout", sa.Float),
+    sa.Column("concurrency", sa.Integer, nullable=False),
+    sa.Column("stubs", _json(), nullable=False),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("done", sa.Boolean, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "done", "owner"),
+    sa.Index(None, "created_at"),
+)
+"""Trials that were asked for together. `owner` is the instance that begins them, `digest` that of what was asked."""
+
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("agent", sa.String(253), primary_key=True),
+    sa.Column("batch", sa.String(253), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(253), nullable=False),
+    sa.Column("revision", sa.String(63), nullable=False),
+    sa.Column("input", _json()),
+    sa.Column("conversation", sa.Text),
+    sa.Column("stubs", _json(), nullable=False),
+    sa.Column("original", sa.String(64)),
+    sa.Column("task", sa.String(64)),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("unanswered", sa.Integer, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["namespace", "agent", "batch"], ["batches.namespace", "batches.agent", "batches.batch"], ondelete="CASCADE"
+    ),
+    sa.Index(None, "task"),
+)
+"""One run of one revision. `task` is there once it has begun, `reason` if it cannot be used, `original` if repeated."""
+
 counters = sa.Table(
     "counters",
     metadata,

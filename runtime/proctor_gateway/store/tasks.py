@@ -51,6 +51,7 @@ class Page:
     phase: Phase | None
     after: str | None
     limit: int
+    purpose: Purpose = Purpose.LIVE
 
 
 def list_tasks(connection: sa.Connection, page: Page) -> Sequence[Task]:
@@ -61,6 +62,7 @@ def list_tasks(connection: sa.Connection, page: Page) -> Sequence[Task]:
             tasks.c.namespace == page.namespace,
             tasks.c.agent == page.agent,
             tasks.c.principal == page.principal,
+            tasks.c.purpose == page.purpose,
         )
         .order_by(tasks.c.id.desc())
         .limit(page.limit)

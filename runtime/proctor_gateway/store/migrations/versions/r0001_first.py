@@ -30,6 +30,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
     )
     op.create_table(
+        "batches",
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("batch", sa.String(length=253), nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("digest", sa.String(length=71), nullable=False),
+        sa.Column("timeout", sa.Float(), nullable=True),
+        sa.Column("concurrency", sa.Integer(), nullable=False),
+        sa.Column("stubs", sa.JSON(), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=True),
+        sa.Column("done", sa.Boolean(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "agent", "batch", name=op.f("pk_batches")),
+    )
+    op.create_index(op.f("ix_batches_created_at"), "batches", ["created_at"], unique=False)
+    op.create_index(op.f("ix_batches_done_owner"), "batches", ["done", "owner"], unique=False)
+    op.create_table(
+        "trials",
+        sa.Column("namespace", sa.String(length=63), nullable=False),
+        sa.Column("agent", sa.String(length=253), nullable=False),
+        sa.Column("batch", sa.String(length=253), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(length=253), nullable=False),
+        sa.Column("revision", sa.String(length=63), nullable=False),
+        sa.Column("input", sa.JSON(), nullable=True),
+        sa.Column("conversation", sa.Text(), nullable=True),
+        sa.Column("stubs", sa.JSON(), nullable=False),
+        sa.Column("original", sa.String(length=64), nullable=True),
+        sa.Column("task", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.Column("unanswered", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["namespace", "agent", "batch"],
+            ["batches.namespace", "batches.agent", "batches.batch"],
+            name=op.f("fk_trials_namespace_agent_batch"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("namespace", "agent", "batch", "position", name=op.f("pk_trials")),
+    )
+    op.create_index(op.f("ix_trials_task"), "trials", ["task"], unique=False)
+    op.create_table(
         "assignments",
         sa.Column("assignment", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("task", sa.String(length=64), nullable=False),
