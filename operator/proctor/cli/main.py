@@ -14,7 +14,7 @@ from proctor.cli.terminal import Terminal
 from proctor.cli.wording import printable
 
 _NAME = "kubectl proctor"
-VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan", "rollout", "audit")
+VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan", "rollout", "slo", "audit")
 """In the order of a day's work; each is the function, or the `app`, of the module of that name in `verbs`."""
 
 
