@@ -209,7 +209,7 @@ GOES: dict[str, tuple[Rollout, Evidence, Rollout]] = {
     "the last approval: promotion": (
         AwaitingApproval(at(LAST)),
         seen(answer=Answer.APPROVED),
-        Promoting(at(LAST + 1, since=NOW, offset=30), "b has passed all steps"),
+        Promoting(at(LAST + 1, since=NOW, offset=30), "people approved"),
     ),
     "nobody answered: held": (AwaitingApproval(at(SECOND)), seen(answer=Answer.TIMED_OUT), Unanswered(at(SECOND))),
     "stopped: stays": (Stopped(at(FIRST)), seen(capital=ENOUGH), Stopped(at(FIRST))),

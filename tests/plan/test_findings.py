@@ -71,9 +71,6 @@ def test_each_obstacle_is_named(world: World, expected: list[tuple[str, str]]) -
 NOT_ACTED_ON: dict[str, dict[str, Any]] = {
     "spec.fallbacks": {"fallbacks": [{"after": ["Any"], "human": {"groups": ["leads"]}}]},
     "spec.confidence": {"confidence": {"from": "output.confidence", "atLeast": 0.5}},
-    "spec.evals": {"evals": [{"name": "golden", "configMapRef": {"name": "cases"}}]},
-    "spec.rollout.steps": {"rollout": {"steps": [{"evals": {}}]}},
-    "spec.rollout.analysis": {"rollout": {"analysis": {"alpha": "0.01"}}},
 }
 
 

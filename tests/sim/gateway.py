@@ -11,8 +11,10 @@ from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 from tests.sim.cluster.kinds import Ref
 from tests.sim.cluster.store import Store
 from tests.sim.timeline import Timeline
+from tests.sim.traffic import LiveTasks
 
 _PROBE_SECONDS = 0.02
+_ANSWER_SECONDS = 0.01
 
 
 @dataclass
@@ -35,6 +37,15 @@ class SimulatedGateway:
         self.systems: dict[str, System] = {}
         self.is_up = True
         self.generations_behind = 0
+        self.agents: dict[Ref, LiveTasks] = {}
+
+    def go(self) -> None:
+        """It answers nobody any more."""
+        self.is_up = False
+
+    def come_back(self) -> None:
+        """It answers again."""
+        self.is_up = True
 
     async def probe(self, connector: Connector) -> Probe | NoProbe:
         """What the system shows now, by the Connector that the gateway knows."""
@@ -56,18 +67,32 @@ class SimulatedGateway:
             probed_at=self._timeline.now(),
         )
 
+    def live(self, agent: Ref) -> LiveTasks:
+        """The tasks of an agent."""
+        return self.agents.setdefault(agent, LiveTasks(self._timeline, self._store, agent))
+
     async def outcomes(self, namespace: str, name: str, rollout: str, after: int) -> Outcomes | NoAnswer:
-        """No tasks."""
-        return Outcomes(as_of=self._timeline.now())
+        """The tasks of an upgrade."""
+        found = await self._asked(namespace, name)
+        return found if isinstance(found, NoAnswer) else found.outcomes(rollout, after)
 
     async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
-        """No traffic."""
-        return Traffic(as_of=self._timeline.now(), gateways=1, agreed=True)
+        """What it does now."""
+        found = await self._asked(namespace, name)
+        return found if isinstance(found, NoAnswer) else found.traffic()
 
     async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
-        """Takes nothing."""
-        return NoAnswer("the gateway answered 404", is_missing=True)
+        """Takes a batch of trials."""
+        found = await self._asked(namespace, name)
+        return found if isinstance(found, NoAnswer) else found.put(batch)
 
     async def trials(self, namespace: str, name: str, batch: str) -> Trials | NoAnswer:
-        """Knows nothing."""
-        return NoAnswer("the gateway answered 404", is_missing=True)
+        """What came of a batch."""
+        found = await self._asked(namespace, name)
+        return found if isinstance(found, NoAnswer) else found.trials(batch)
+
+    async def _asked(self, namespace: str, name: str) -> LiveTasks | NoAnswer:
+        await asyncio.sleep(_ANSWER_SECONDS)
+        if not self.is_up:
+            return NoAnswer("the gateway cannot be asked: ClientConnectorError")
+        return self.live(Ref("Agent", namespace, name))

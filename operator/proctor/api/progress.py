@@ -216,7 +216,7 @@ class RolloutStatus(Report):
     """Of Aborting: what it will have been."""
     exposed: int = 0
     """Live tasks that the candidate has begun."""
-    offset: int = 0
+    offset: int | None = None
     """Tasks of the candidate that had been counted when the step began."""
     reason: str | None = None
     message: str | None = None
@@ -228,6 +228,6 @@ class RolloutStatus(Report):
     """The Approval that is waited for."""
     evidence_ref: str | None = None
     """The ConfigMap with the whole of the evidence."""
-    attempts: Annotated[int, Field(ge=0)] = 0
+    attempts: int | None = None
     """How often the revision was retried."""
     last_outcome: LastOutcome | None = None

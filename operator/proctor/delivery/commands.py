@@ -59,7 +59,7 @@ def _retried(command: Command, rollout: Rollout, wanted: Wanted, now: datetime) 
     told = _done(command, f"{rollout.blocked} is tried again; its evidence goes on where it was")
     if rollout.stable is None:
         return Decision(Initial(rollout.blocked, wanted.since(None, now)), (told,))
-    if not wanted.steps:
+    if not (wanted.steps or wanted.skips_steps):
         return Decision(Progressing(rollout.stable, rollout.blocked, wanted.since(None, now)), (told,))
     upgrade = begun_upgrade(rollout.stable, wanted, now, attempts=rollout.attempts + 1)
     return Decision(Starting(upgrade, wanted.since(None, now)), (told,))

@@ -35,7 +35,8 @@ def tried(stable: str, wanted: Wanted, now: datetime) -> Decision:
         return Decision(Settled(stable))
     started = Outcome("CandidateStarted", f"revision {wanted.revision} is being started beside {stable}")
     since = wanted.since(None, now)
-    if wanted.steps:
+    # One that served before gets past all steps, but into its place in the same order as after them.
+    if wanted.steps or wanted.skips_steps:
         return _running(Starting(begun_upgrade(stable, wanted, now), since), wanted, (started,))
     return _running(Progressing(stable, wanted.revision, since), wanted, (started,))
 
@@ -59,7 +60,7 @@ def progressing(rollout: Progressing, wanted: Wanted, evidence: Evidence, now: d
         return _cancelled(rollout.stable, f"the spec is back at {rollout.stable}; {rollout.candidate} is dropped")
     if wanted.revision != rollout.candidate:
         return _instead(rollout.stable, rollout.candidate, wanted, now)
-    if wanted.steps:
+    if wanted.steps or wanted.skips_steps:
         return Decision(Starting(begun_upgrade(rollout.stable, wanted, now), wanted.since(rollout.since, now)))
     if evidence.is_ready(rollout.candidate):
         return _serves(rollout.candidate, f"revision {rollout.candidate} serves in place of {rollout.stable}")

@@ -81,7 +81,7 @@ def entered(upgrade: Upgrade, step: int, wanted: Wanted, evidence: Evidence, now
     place = Place(upgrade, step, now, evidence.capital.candidate_tasks if evidence.capital else 0)
     found = _step(wanted, step)
     if found is None:
-        return Promoting(place, f"{upgrade.candidate} has passed all steps")
+        return Promoting(place, "it served before" if wanted.skips_steps else "there are no steps")
     return AwaitingApproval(place) if found.approval is not None else _begun(place, found)
 
 
@@ -140,6 +140,8 @@ def _at(  # noqa: PLR0911 - one for each phase
 def advanced(place: Place, wanted: Wanted, evidence: Evidence, now: datetime, why: str) -> Decision:
     """On to the next step."""
     following = entered(place.upgrade, place.step + 1, wanted, evidence, now)
+    if isinstance(following, Promoting):
+        following = replace(following, message=why)
     words = f"step {place.step} of {place.upgrade.candidate} is done: {why}"
     return Decision(following, (Outcome("StepCompleted", words),))
 

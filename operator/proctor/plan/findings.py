@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from proctor.api.agent import AgentSpec, Profile
 from proctor.api.connector import ConnectorType
 from proctor.api.meta import ConditionStatus
-from proctor.api.rollout import Rollout
 from proctor.plan.world import Manifest, World, name_of
 
 
@@ -80,9 +79,6 @@ def not_acted_on(spec: AgentSpec) -> tuple[str, ...]:
     fields = {
         "spec.fallbacks": bool(spec.fallbacks),
         "spec.confidence": spec.confidence is not None,
-        "spec.evals": bool(spec.evals),
-        "spec.rollout.steps": bool(spec.rollout.steps),
-        "spec.rollout.analysis": spec.rollout.analysis != Rollout().analysis,
     }
     return tuple(path for path, is_set in fields.items() if is_set)
 

@@ -27,7 +27,7 @@ def verdict_status(
         tasks=figures.candidate_tasks + figures.stable_tasks,
         harm=Test(e=as_e(figures.log_harm_peak), threshold=_number(1 / figures.alpha)),
         non_inferior=_non_inferior(figures),
-        metrics=tuple(_metric(each) for each in figures.metrics),
+        metrics=tuple(_metric(each, verdict) for each in figures.metrics),
     )
     if before is not None and before.model_copy(update={"as_of": None}) == told:
         return before
@@ -80,10 +80,12 @@ def _non_inferior(figures: Figures) -> Test | None:
     return Test(e=e, threshold=threshold, eta_tasks=figures.tasks_to_go)
 
 
-def _metric(one: MetricFigures) -> MetricVerdict:
+def _metric(one: MetricFigures, verdict: evidence.Verdict) -> MetricVerdict:
+    state = "NotWorse" if one.is_noninferior else "Undecided"
+    is_worst = isinstance(verdict, evidence.Rollback) and verdict.metric == one.name
     return MetricVerdict(
         name=one.name,
-        state="NotWorse" if one.is_noninferior else "Undecided",
+        state="Harmful" if is_worst else state,
         candidate=_arm(one.candidate),
         stable=_arm(one.stable),
         e=as_e(one.log_harm),

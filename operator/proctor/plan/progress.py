@@ -56,7 +56,7 @@ def rollout_of(status: AgentStatus) -> Rollout | None:  # noqa: PLR0911 - one fo
             return Progressing(stable, candidate, kept.started_at)
         case Phase.FAILED, _, _ if revision.blocked and kept.started_at:
             reason, message = kept.reason or "Failed", kept.message or ""
-            return Failed(stable, revision.blocked[0], kept.started_at, reason, message, kept.attempts)
+            return Failed(stable, revision.blocked[0], kept.started_at, reason, message, kept.attempts or 0)
         case Phase.WATCHING, str(), _ if revision.previous:
             return _watching(kept, revision.previous, stable)
         case Phase.REVERTING, str(), str():
@@ -97,7 +97,7 @@ def facts_of(rollout: Rollout, wanted: Wanted | None) -> dict[str, Any]:
         "started_at": upgrade.begun,
         "since": phases.since_of(rollout),
         "steps_hash": upgrade.steps_hash,
-        "attempts": upgrade.attempts,
+        "attempts": upgrade.attempts or None,
     }
     if place is not None:
         facts |= {"step": place.step, "offset": place.offset}
@@ -122,7 +122,7 @@ def _own(rollout: Rollout) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - 
     """What belongs to the phase alone."""
     match rollout:
         case Failed(reason=reason, message=message, attempts=attempts):
-            return {"reason": reason, "message": message, "attempts": attempts}
+            return {"reason": reason, "message": message, "attempts": attempts or None}
         case Aborting(stage=stage, cause=cause):
             return {"stage": str(stage), "cause": cause.type, "reason": cause.reason, "message": cause.message}
         case Reverting(cause=cause):
@@ -152,7 +152,7 @@ def _own(rollout: Rollout) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - 
 def _upgrade(kept: RolloutStatus, stable: str, candidate: str) -> Upgrade | None:
     if kept.id is None or kept.started_at is None or kept.steps_hash is None:
         return None
-    return Upgrade(kept.id, stable, candidate, kept.steps_hash, kept.started_at, kept.attempts)
+    return Upgrade(kept.id, stable, candidate, kept.steps_hash, kept.started_at, kept.attempts or 0)
 
 
 def _watching(kept: RolloutStatus, previous: str, stable: str) -> Rollout | None:
@@ -180,7 +180,7 @@ def _of_upgrade(kept: RolloutStatus, upgrade: Upgrade) -> Rollout | None:
     if kept.phase is Phase.ABORTING:
         cause = _cause(kept)
         return Aborting(upgrade, Stage(kept.stage), kept.since, cause) if cause and kept.stage in set(Stage) else None
-    return _at_step(kept, Place(upgrade, kept.step, kept.since, kept.offset)) if kept.step is not None else None
+    return _at_step(kept, Place(upgrade, kept.step, kept.since, kept.offset or 0)) if kept.step is not None else None
 
 
 def _at_step(kept: RolloutStatus, place: Place) -> OnStep | None:  # noqa: PLR0911 - one for each phase

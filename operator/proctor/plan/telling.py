@@ -10,7 +10,7 @@ from proctor.api.progress import LastOutcome, OutcomeType, RevisionStatus, Rollo
 from proctor.delivery import phases, stepping
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Evidence
-from proctor.delivery.phases import Aborting, AwaitingApproval, Failed, Held, OnStep, Reverting, Rollout, Starting
+from proctor.delivery.phases import Aborting, AwaitingApproval, Failed, Held, OnStep, Reverting, Rollout
 from proctor.plan import comparison, conditions, judged, progress, question, upgrade, wish
 from proctor.plan.conditions import Finding
 from proctor.plan.upgrade import Known
@@ -37,7 +37,7 @@ def _figures(world: World, wanted: Wish, decision: Decision, known: Known, now: 
     }
     current = phases.upgrade_of(rollout)
     if current is None:
-        return found
+        return found | (_last_seen(world, wanted, known, now) if isinstance(rollout, Failed) else {})
     is_same = before is not None and before.id == current.id
     # A gateway that is away makes no task unseen: what was known of this upgrade stays.
     kept = before.exposed if before is not None and is_same else 0
@@ -53,6 +53,23 @@ def _figures(world: World, wanted: Wish, decision: Decision, known: Known, now: 
     return found
 
 
+def _last_seen(world: World, wanted: Wish, known: Known, now: datetime) -> dict[str, object]:
+    """What there is to be seen of a candidate that was refused: why it was."""
+    before = world.agent.status.rollout
+    if before is None:
+        return {}
+    at_step = progress.rollout_of(world.agent.status)
+    verdict = _verdict(world, at_step, wanted, known, now, is_same=True) if at_step else before.verdict
+    kept = known.rehearsed
+    return {
+        "verdict": verdict,
+        "exams": kept.exams or before.exams,
+        "replay": kept.replay or before.replay,
+        "evidence_ref": before.evidence_ref,
+        "exposed": max(before.exposed, known.evidence.traffic.begun if known.evidence.traffic else 0),
+    }
+
+
 def _trials(known: Known, before: RolloutStatus | None) -> dict[str, object]:
     """What came of the trials: of those of this step, or of those that were before it."""
     exams = known.rehearsed.exams or (before.exams if before else ())
@@ -64,13 +81,17 @@ def _verdict(
 ) -> Verdict | None:
     before = world.agent.status.rollout
     was = before.verdict if before is not None and is_same else None
-    place = phases.place_of(rollout)
-    if place is None:
-        return None if isinstance(rollout, Starting) else was
+    # What withdrew a candidate was said of it at the step where it was.
+    judged_at = rollout if phases.place_of(rollout) else progress.rollout_of(world.agent.status)
+    place = phases.place_of(judged_at) if judged_at else None
+    if judged_at is None or place is None or not is_same:
+        return was
+    if known.evidence.outage == upgrade.NOT_ASKED:
+        return was
     verdict = stepping.verdict_of(place, wanted.wanted, known.evidence, now)
     if verdict is None:
         return was
-    return judged.verdict_status(rollout, verdict, wanted.wanted, was, now)
+    return judged.verdict_status(judged_at, verdict, wanted.wanted, was, now)
 
 
 def _traffic(evidence: Evidence) -> TrafficStatus | None:
