@@ -19,6 +19,7 @@ import structlog
 
 from proctor.shell import logs
 from proctor.shell.accountant import Accountant
+from proctor.shell.anchoring import Anchorer
 from proctor.shell.cache import Cache
 from proctor.shell.client import Client
 from proctor.shell.clock import SystemClock
@@ -29,9 +30,11 @@ from proctor.shell.health import Health
 from proctor.shell.intake import Intake
 from proctor.shell.kube import RealKube
 from proctor.shell.lease import Elector, Leadership
+from proctor.shell.outbox import Outbox
 from proctor.shell.ports import Ports
 from proctor.shell.prober import GatewayProber
 from proctor.shell.queue import Queue
+from proctor.shell.record import RecordClient
 from proctor.shell.runner import Runner
 from proctor.shell.settings import Settings
 from proctor.shell.stateless import NoMemories
@@ -57,6 +60,9 @@ class _Process:
     settings: Settings
     client: Client
     session: aiohttp.ClientSession
+    anchorer: Anchorer
+    outbox: Outbox
+    record: RecordClient
     watches: Watches
     elector: Elector
     runner: Runner
@@ -126,7 +132,11 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         clock=clock,
         monotonic=time.monotonic,
     )
+    record = RecordClient(session, settings.internal_url(), settings.gateway_token_file)
     return _Process(
+        anchorer=Anchorer(kube, record, clock, settings.namespace, settings.record_retention(), settings.anchor_file),
+        outbox=ports.outbox,
+        record=record,
         settings=settings,
         client=client,
         session=session,
@@ -197,7 +207,11 @@ async def _lead(process: _Process) -> None:
     await process.elector.acquire()
     process.intake.look_at_everything()
     async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(process.elector.keep())]
+        beside = [
+            group.create_task(process.elector.keep()),
+            group.create_task(process.anchorer.run(process.settings.anchor_seconds)),
+            group.create_task(process.outbox.run(process.record)),
+        ]
         if process.collector is not None:
             beside.append(group.create_task(process.collector.run()))
         if process.accountant is not None:

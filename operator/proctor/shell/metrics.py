@@ -19,3 +19,7 @@ WATCHED = Gauge(
     "proctor_operator_last_event_timestamp_seconds", "When the watch of a kind last told of something.", ["kind"]
 )
 MISSED = Counter("proctor_operator_watch_missed_total", "Changes that a list showed before the watch did.", ["kind"])
+RECORDS_WAITING = Gauge("proctor_operator_records_waiting", "Decisions that the record has not been told of yet.")
+RECORDS_LOST = Counter("proctor_operator_records_lost_total", "Decisions that the record could not be told of.")
+ANCHORED = Gauge("proctor_record_anchored_timestamp_seconds", "When all logs of the record were last looked at.")
+ANCHOR_ALARMS = Counter("proctor_record_alarms_total", "Looks at a log that was not what it had been.", ["reason"])

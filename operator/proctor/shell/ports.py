@@ -13,6 +13,7 @@ from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
+from proctor.shell.outbox import Outbox
 from proctor.shell.usages import Usages
 
 
@@ -79,4 +80,5 @@ class Ports:
     clock: Clock
     platform: Platform
     indicators: Indicators = field(default_factory=Indicators)
+    outbox: Outbox = field(default_factory=Outbox)
     usages: Usages = field(default_factory=Usages)

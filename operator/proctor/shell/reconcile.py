@@ -8,7 +8,7 @@ from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
-from proctor.plan import isolation
+from proctor.plan import isolation, records
 from proctor.plan.acknowledge import plan_invalid, plan_kept
 from proctor.plan.agent import plan_agent, plan_refused
 from proctor.plan.connector import plan_connector
@@ -89,4 +89,8 @@ async def _isolation(namespace: str, ports: Ports) -> datetime:
 
 async def _carry_out(plan: Plan, body: Manifest, ports: Ports) -> datetime:
     await apply(plan, body, ports)
+    if body:
+        now = body if plan.status is None else {**body, "status": plan.status}
+        uid = body["metadata"]["uid"]
+        ports.outbox.put(uid, records.of_object(now, ports.cache.owned(uid), ports.clock.now()))
     return plan.wake_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -31,6 +33,9 @@ class Settings(BaseSettings):
     resync_seconds: Annotated[int, Field(ge=10, description="Between two looks at an unchanged object.")] = 600
     reference_poll_seconds: Annotated[int, Field(ge=1, description="Between two reads of what a spec refers to.")] = 60
     isolation_max_age_seconds: Annotated[int, Field(ge=60, description="Before a network is probed again.")] = 21_600
+    anchor_seconds: Annotated[int, Field(ge=5, description="Between two looks at the record's checkpoints.")] = 60
+    anchor_file: Annotated[Path | None, Field(description="A file that gets a line for each anchor, beside.")] = None
+    record_retention_days: Annotated[int, Field(ge=1, description="As PROCTOR_GATEWAY_RECORD_RETENTION: days.")] = 190
     port: Annotated[int, Field(description="Of /metrics, /healthz and /readyz.")] = 8080
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
@@ -48,6 +53,10 @@ class Settings(BaseSettings):
             reference_poll_seconds=self.reference_poll_seconds,
             isolation_max_age_seconds=self.isolation_max_age_seconds,
         )
+
+    def record_retention(self) -> timedelta:
+        """How long the gateway keeps a closed log: one that is gone before is missed."""
+        return timedelta(days=self.record_retention_days)
 
     def internal_url(self) -> str:
         """Where the gateway answers the operator."""
