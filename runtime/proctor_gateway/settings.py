@@ -16,6 +16,7 @@ Size = Annotated[int, Field(ge=1024, le=1 << 30)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 _OPERATOR = f"system:serviceaccount:{names.INSTALL_NAMESPACE}:{names.OPERATOR}"
+_AUDITOR = f"system:serviceaccount:{names.INSTALL_NAMESPACE}:{names.AUDITOR}"
 
 
 class Settings(BaseSettings):
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
         default=False, description="Whether what is said is kept too, encrypted for each subject, apart from the record."
     )
     auditors: tuple[str, ...] = Field(
-        (), description="Who may read the record beside the operator: usernames, and groups as `group:<name>`. JSON."
+        (_AUDITOR,), description="Who may read the record beside the operator: usernames, and groups as `group:<name>`. JSON."
     )
 
     log_level: str = Field("info", description="debug, info, warning or error.")

@@ -32,6 +32,8 @@ APPLIED: Final = f"{GROUP}/applied"
 
 OPERATOR: Final = "proctor-operator"
 GATEWAY: Final = "proctor-gateway"
+AUDITOR: Final = "proctor-auditor"
+"""The ServiceAccount whose tokens open the record."""
 RECORD: Final = "proctor-record"
 """The ConfigMap in which the operator remembers the gateway's checkpoints."""
 INSTALL_NAMESPACE: Final = "proctor-system"

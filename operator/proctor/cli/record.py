@@ -24,8 +24,6 @@ from proctor.cli.reaching import Wanted, is_private
 from proctor.cli.refusals import cause
 from proctor.cli.resources import segment
 
-AUDITOR = "proctor-auditor"
-"""The ServiceAccount whose tokens open the record, for those who may ask for them."""
 _PAGE = 500
 _SECONDS = 60.0
 _SELECTOR = f"app.kubernetes.io/name={names.GATEWAY}"
@@ -124,7 +122,7 @@ class RecordReader:
 @contextmanager
 def reader(cluster: Cluster, wanted: Wanted) -> Iterator[RecordReader]:
     """The record of the installation."""
-    account = wanted.service_account or f"{wanted.installation}/{AUDITOR}"
+    account = wanted.service_account or f"{wanted.installation}/{names.AUDITOR}"
     asker = identity.choose(cluster, wanted.installation, account, is_private=is_private(wanted.url))
     port = names.INTERNAL_PORT
     transport = None if wanted.url else PodTransport(cluster, wanted.installation, _SELECTOR, port)
