@@ -105,10 +105,10 @@ class Settings(BaseSettings):
         190 * 86_400, description="How long a log is kept after its end. The EU's AI Act asks for six months."
     )
     record_payloads: bool = Field(
-        default=False, description="Whether what is said is kept too, encrypted for each subject, apart from the record."
+        default=False, description="Whether what is said is kept too: apart, encrypted for each subject."
     )
     auditors: tuple[str, ...] = Field(
-        (_AUDITOR,), description="Who may read the record beside the operator: usernames, and groups as `group:<name>`. JSON."
+        (_AUDITOR,), description="Who else may read the record: usernames, and groups as `group:<name>`. A JSON list."
     )
 
     log_level: str = Field("info", description="debug, info, warning or error.")
