@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -141,13 +141,15 @@ class Buildah:
     def _forget_old(self) -> None:
         """Keep the newest few images of each name, and the steps of builds until there are many of them."""
         self._run("rm", "--all")  # containers of builds that were broken off; we hold the lock, so none is in use
-        seen: Counter[str] = Counter()
+        seen: defaultdict[str, list[str]] = defaultdict(list)
         newest_first = self._run("images", "--format", "{{.Name}} {{.Tag}} {{.ID}}").split("\n")
-        for name, tag, _ in map(str.split, filter(None, newest_first)):
-            seen[name] += 1
-            if name != _STEP and seen[name] > _KEPT_IMAGES:
+        for name, tag, identity in map(str.split, filter(None, newest_first)):
+            # A new tag may be of an image that was made long ago: what is counted is images, not tags.
+            if identity not in seen[name]:
+                seen[name].append(identity)
+            if name != _STEP and seen[name].index(identity) >= _KEPT_IMAGES:
                 self._run("rmi", f"{name}:{tag}")
-        if seen[_STEP] > _KEPT_STEPS:
+        if len(seen[_STEP]) > _KEPT_STEPS:
             self._run("rmi", "--prune")
 
     @contextmanager
