@@ -23,6 +23,7 @@ cases:
 STEPS: list[dict[str, Any]] = [
     {"evals": {}},
     {"replay": {"tasks": 40}},
+    {"mirror": {"percent": 100, "minTasks": 5}},
     {"weight": 20, "until": {"minTasks": 8, "minDuration": "4s"}},
     {"weight": 50, "until": {"minTasks": 10, "minDuration": "4s"}},
 ]

@@ -160,12 +160,27 @@ class LiveTasks:
 
     def trials(self, name: str) -> Trials | NoAnswer:
         """What came of a batch."""
+        if name.startswith("mirror-"):
+            return Trials(batch=name, purpose="Mirror", done=True, items=tuple(self._copies()))
         if name not in self.batches:
             return NoAnswer("the gateway answered 404", is_missing=True)
         body, since = self.batches[name]
         done = self.timeline.now() >= since + timedelta(seconds=_TRIAL_SECONDS)
         items = tuple(self._items(body)) if done else ()
         return Trials(batch=name, purpose=body["purpose"], done=done, items=items)
+
+    def _copies(self) -> list[TrialItem]:
+        """Each live task of the upgrade that has ended, and what the candidate made of the same."""
+        rollout, candidate = self.seen.get("rollout", {}), self.seen.get("revision", {}).get("candidate")
+        now = self.timeline.now()
+        ended = [task for task in self.tasks if task.rollout == rollout.get("id") and task.ends <= now]
+        if not rollout.get("mirror") or candidate is None:
+            return []
+        return [
+            self._trial(f"live-{task.number}", each, is_bad=_share(f"copy/{task.number}") < self._failing_again(each))
+            for task in ended
+            for each in (task.revision, candidate)
+        ]
 
     def _items(self, body: dict[str, Any]) -> list[TrialItem]:
         if body["purpose"] == "Replay":

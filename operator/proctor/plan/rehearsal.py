@@ -15,7 +15,7 @@ from proctor.delivery import exam
 from proctor.delivery.evidence.replay import Pair, Run, replayed
 from proctor.delivery.exam import CaseReport, Report, Required, Suite, SuiteError
 from proctor.delivery.facts import Result, Trial
-from proctor.delivery.phases import Examining, Place, Replaying, Rollout, Upgrade
+from proctor.delivery.phases import Examining, Mirroring, Place, Replaying, Rollout, Upgrade
 from proctor.plan.children import owned_by
 from proctor.plan.judged import as_e
 from proctor.plan.said import Batch, NoAnswer, TrialItem, Trials
@@ -63,10 +63,23 @@ def rehearsed(
     match rollout:
         case Examining():
             return _examined(agent, suites, said, baseline)
-        case Replaying():
-            return _replayed(agent, rollout.place.upgrade, said)
+        case Replaying(place=place):
+            return _replayed(agent, place.upgrade, said)
+        case Mirroring(place=place):
+            return _mirrored(agent, place, said)
         case _:
             return Rehearsed()
+
+
+def batch_to_read(agent: Agent, rollout: Rollout | None, suites: Mapping[str, Manifest | None]) -> str | None:
+    """The name of the batch of which the gateway is asked; None if it has nothing to say about the step.
+
+    A mirror's batch is the gateway's own: it begins when the status says which share of the tasks is copied.
+    """
+    if isinstance(rollout, Mirroring):
+        return f"mirror-{rollout.place.upgrade.id}"
+    batch = batch_of(agent, rollout, suites)
+    return batch.name if batch else None
 
 
 def make_baseline(agent: Agent, upgrade: Upgrade, reports: Iterable[tuple[str, Report]]) -> Manifest:
@@ -167,6 +180,8 @@ def _report(name: str, suite: Suite | str, items: Iterable[TrialItem]) -> Report
     return exam.grade(suite, [each.model_copy(update={"key": each.key.removeprefix(prefix)}) for each in mine])
 
 
+_NOT_AS_IT_WAS = {"Unanswered", "RevisionUnknown", "Cancelled"}
+"""Why a run says nothing of the revision: it was not the task that it was meant to be."""
 _ENDED = {"Succeeded", "Failed", "Cancelled", "Indeterminate"}
 
 
@@ -202,22 +217,32 @@ def _exam_status(
 def _replayed(agent: Agent, upgrade: Upgrade, said: Trials | NoAnswer | None) -> Rehearsed:
     if not isinstance(said, Trials):
         return Rehearsed()
+    return _compared(agent, upgrade, said, is_over=said.done, least=1)
+
+
+def _mirrored(agent: Agent, place: Place, said: Trials | NoAnswer | None) -> Rehearsed:
+    """Copies come for as long as the step lasts; it is over when enough of them have ended."""
+    step = _step_of(agent, place)
+    if isinstance(said, NoAnswer) and said.is_missing:
+        said = Trials(batch="", purpose="Mirror")
+    if not isinstance(said, Trials) or step is None or step.mirror is None:
+        return Rehearsed()
+    least = step.mirror.min_tasks
+    return _compared(agent, place.upgrade, said, is_over=len(_pairs(place.upgrade, said)[0]) >= least, least=least)
+
+
+def _compared(agent: Agent, upgrade: Upgrade, said: Trials, *, is_over: bool, least: int) -> Rehearsed:
     alpha = float(agent.spec.rollout.analysis.alpha)
     pairs, unusable = _pairs(upgrade, said)
     replay = replayed(pairs, _EARLY)
     words = replay.words(alpha) + (f"; {unusable} pairs were of no use" if unusable else "")
-    is_worse = replay.is_worse(alpha)
-    state = "Failed" if is_worse else "Running"
-    if said.done and not is_worse:
-        state = "Passed" if replay.pairs else "Undecided"
-    result = {
-        "Failed": Result.FAILED,
-        "Running": Result.RUNNING,
-        "Passed": Result.PASSED,
-        "Undecided": Result.UNDECIDED,
-    }[state]
+    result = Result.RUNNING
+    if replay.is_worse(alpha):
+        result = Result.FAILED
+    elif is_over:
+        result = Result.PASSED if replay.pairs >= least else Result.UNDECIDED
     status = ReplayStatus(
-        state=state,
+        state=str(result),
         pairs=replay.pairs,
         unusable=unusable,
         candidate_only=replay.candidate_only,
@@ -241,8 +266,8 @@ def _pairs(upgrade: Upgrade, said: Trials) -> tuple[list[Pair], int]:
         both = [halves[key].get(revision) for revision in (upgrade.stable, upgrade.candidate)]
         ended = [each for each in both if each is not None and each.phase in _ENDED]
         if len(ended) != len(both):
-            unusable += said.done
-        elif any(each.unanswered for each in ended):
+            unusable += said.done and said.purpose != "Mirror"
+        elif any(each.unanswered or each.reason in _NOT_AS_IT_WAS for each in ended):
             unusable += 1
         else:
             stable, candidate = (Run(each.phase != "Succeeded", _EARLY, _EARLY) for each in ended)

@@ -9,7 +9,16 @@ from proctor.api.agent import Agent
 from proctor.delivery import facts, phases
 from proctor.delivery.evidence.record import UnreadableError
 from proctor.delivery.facts import Evidence
-from proctor.delivery.phases import Aborting, AwaitingApproval, Examining, Replaying, Rollout, Starting, Upgrade
+from proctor.delivery.phases import (
+    Aborting,
+    AwaitingApproval,
+    Examining,
+    Mirroring,
+    Replaying,
+    Rollout,
+    Starting,
+    Upgrade,
+)
 from proctor.plan import comparison, evidence, question, rehearsal
 from proctor.plan.comparison import Ledger
 from proctor.plan.progress import rollout_of
@@ -99,6 +108,7 @@ def _with_trials(world: World, rollout: Rollout, upgrade: Upgrade, known: Known)
         known.evidence,
         exam=found.trial if isinstance(rollout, Examining) else None,
         replay=found.trial if isinstance(rollout, Replaying) else None,
+        mirror=found.trial if isinstance(rollout, Mirroring) else None,
     )
     return replace(known, evidence=seen, rehearsed=found, batch=batch if is_unknown else None)
 

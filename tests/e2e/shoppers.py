@@ -1,0 +1,55 @@
+"""Live tasks in the background: a few a second, until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from types import TracebackType
+from typing import Self
+
+from proctor_cluster.cluster import Cluster
+from proctor_cluster.errors import ClusterError
+from tests.e2e.asking import Caller
+
+_WAIT_SECONDS = 0.05
+
+
+class Shoppers:
+    """Several callers, each of which asks again as soon as it has been answered. None asks a question of the exam."""
+
+    def __init__(self, cluster: Cluster, namespace: str, agent: str, count: int = 4) -> None:
+        self._path = f"/agents/{namespace}/{agent}/invoke"
+        self._callers = [Caller(cluster, "shop", "web") for _ in range(count)]
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._shop, args=(number,)) for number in range(count)]
+        self.ended: list[tuple[str, str]] = []
+        """Revision and phase of each task that was answered."""
+
+    def __enter__(self) -> Self:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for each in self._threads:
+            each.join(timeout=120)
+        for caller in self._callers:
+            caller.close()
+
+    def _shop(self, number: int) -> None:
+        asked = 0
+        while not self._stop.is_set():
+            asked += 1
+            question = (
+                f"Customer C-1043 asks for a refund of order O-50043 (80 EUR): the colour fades, {number}/{asked}"
+            )
+            # A gateway that was just killed is asked again by `ask`; what it had not taken down is no task.
+            with contextlib.suppress(OSError, http.client.HTTPException, ClusterError):
+                answer = self._callers[number].ask("POST", self._path, {"input": question})
+                if answer.status == 200:
+                    self.ended.append((answer.body["revision"], answer.body["phase"]))
+            self._stop.wait(_WAIT_SECONDS)

@@ -1,0 +1,146 @@
+"""Upgrades on a real Kubernetes, with live tasks all the while: one is promoted, one blocked, one rolled back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from proctor_cluster import install
+from proctor_cluster.settings import Settings
+from tests.e2e.conftest import Installed
+from tests.e2e.declared import Manifest, Namespace, condition, eventually
+from tests.e2e.shoppers import Shoppers
+
+_SAMPLE = install.MANIFESTS / "samples" / "refunds-upgrade"
+_STEPS = [
+    {"evals": {}},
+    {"weight": 25, "until": {"minTasks": 5, "minDuration": "3s"}},
+    {"weight": 50, "until": {"minTasks": 10, "minDuration": "3s"}},
+]
+# A wide margin, so that a few dozen tasks are enough; what the margins cost is measured elsewhere.
+_RULES = {
+    "steps": _STEPS,
+    "progressDeadline": "90s",
+    "scaleDownDelay": "2s",
+    "abortScaleDownDelay": "2s",
+    "rollback": {"drain": "30s", "watch": {"for": "5s"}},
+    "analysis": {"metrics": [{"name": "answered", "margin": "0.25"}]},
+}
+_MOST_EXPOSED = 60
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Installed, settings: Settings) -> Namespace:
+    """The sample of upgrades, with steps short enough for a test."""
+    install.apply(settings, cluster.cluster, _SAMPLE, cluster.images)
+    install.wait_for_rollout(cluster.cluster, "demo-systems")
+    found = Namespace(cluster.kubectl, "support")
+    found.kubectl("patch", "agent", "refunds", "--type=merge", "-p", yaml.safe_dump({"spec": {"rollout": _RULES}}))
+    found.wait(_is_settled, "refunds", 120)
+    return found
+
+
+@pytest.fixture
+def shoppers(cluster: Installed, shop: Namespace) -> Iterator[Shoppers]:
+    """Live tasks while the test runs."""
+    assert shop.name == "support"
+    with Shoppers(cluster.cluster, "support", "refunds") as asking:
+        yield asking
+
+
+def _rollout(agent: Manifest) -> Manifest:
+    found: Manifest = agent.get("status", {}).get("rollout", {})
+    return found
+
+
+def _is_settled(agent: Manifest) -> bool:
+    return _rollout(agent).get("phase") in {"Settled", "Watching"} and condition(agent, "Ready")["status"] == "True"
+
+
+def _change(shop: Namespace, candidate: str) -> str:
+    """Somebody applies a candidate of the sample; the revision that it makes."""
+    before = shop.agent("refunds")["status"]["revision"]
+    patch = (_SAMPLE / "candidates" / f"{candidate}.yaml").read_text()
+    shop.kubectl("patch", "agent", "refunds", "--type=merge", "-p", patch)
+    tried = shop.wait(lambda it: it["status"]["revision"].get("candidate") not in {None, *before.values()}, "refunds")
+    found: str = tried["status"]["revision"]["candidate"]
+    return found
+
+
+def _ends(shop: Namespace, revision: str, seconds: float = 200) -> Manifest:
+    """The Agent when the upgrade to the revision is over."""
+
+    def is_over(agent: Manifest) -> bool:
+        outcome = _rollout(agent).get("lastOutcome", {})
+        return outcome.get("revision") == revision and _rollout(agent).get("phase") in {"Settled", "Watching", "Failed"}
+
+    return shop.wait(is_over, "refunds", seconds)
+
+
+def _deployments(shop: Namespace) -> set[str]:
+    found = shop.list("deployments", "proctor.dev/agent=refunds")
+    return {each["metadata"]["labels"]["proctor.dev/revision"] for each in found}
+
+
+@pytest.mark.timeout(400)
+def test_a_good_change_is_promoted(shop: Namespace, shoppers: Shoppers) -> None:
+    """Through its exam and two weights, on evidence; nobody meets an error on the way."""
+    revision = _change(shop, "polite")
+    agent = _ends(shop, revision)
+    outcome = _rollout(agent)["lastOutcome"]
+    assert outcome["type"] == "Promoted", outcome
+    assert agent["status"]["revision"]["stable"] == revision
+    assert outcome["exposed"] >= 15
+    eventually(lambda: _deployments(shop), lambda there: there == {revision}, 60)
+    assert {phase for _, phase in shoppers.ended} == {"Succeeded"}
+
+
+@pytest.mark.timeout(400)
+def test_a_change_that_fails_its_exam_gets_no_task(shop: Namespace, shoppers: Shoppers) -> None:
+    """It is blocked, the status says by which case, and the old revision serves on."""
+    before = shop.wait(_is_settled, "refunds")["status"]["revision"]["stable"]
+    revision = _change(shop, "generous")
+    agent = _ends(shop, revision)
+    outcome = _rollout(agent)["lastOutcome"]
+    assert (outcome["type"], outcome["reason"], outcome["exposed"]) == ("Failed", "ExamFailed", 0)
+    assert agent["status"]["revision"]["stable"] == before
+    assert agent["status"]["revision"]["blocked"] == [revision]
+    assert revision not in {by for by, _ in shoppers.ended}
+    assert condition(agent, "Available")["status"] == "True"
+    assert condition(agent, "Ready")["reason"] == "ExamFailed"
+    assert "too-old" in outcome["message"] or "too-expensive" in outcome["message"]
+
+
+@pytest.mark.timeout(600)
+def test_a_change_that_fails_in_earnest_is_rolled_back_whoever_dies(
+    cluster: Installed, shop: Namespace, shoppers: Shoppers
+) -> None:
+    """It passes its exam and fails three of ten live tasks: rolled back with few exposed, whoever is killed meanwhile."""
+    before = shop.wait(lambda it: bool(it["status"]["revision"].get("stable")), "refunds")["status"]["revision"]
+    revision = _change(shop, "hasty")
+    shop.wait(lambda it: _rollout(it).get("phase") == "Collecting", "refunds", 120)
+    for victim in ("operator", "gateway"):
+        threading.Timer(1, _kill, (cluster, victim)).start()
+        time.sleep(2)
+    agent = _ends(shop, revision, 300)
+    outcome = _rollout(agent)["lastOutcome"]
+    assert (outcome["type"], outcome["reason"]) == ("RolledBack", "Harm"), outcome
+    assert 5 <= outcome["exposed"] <= _MOST_EXPOSED
+    assert agent["status"]["revision"]["stable"] == before["stable"]
+    assert agent["status"]["revision"]["blocked"] == [revision]
+    words = [(each, condition(agent, each)["status"]) for each in ("Ready", "Stalled", "Available")]
+    assert words == [("Ready", "False"), ("Stalled", "True"), ("Available", "True")]
+    assert condition(agent, "Ready")["reason"] == "RolledBack"
+    eventually(lambda: _deployments(shop), lambda there: there == {before["stable"]}, 60)
+    print(f"exposed {outcome['exposed']}: {outcome['message']}")  # noqa: T201 - the figure of the run
+
+
+def _kill(cluster: Installed, victim: str) -> None:
+    """As kill -9: no time to finish anything."""
+    selector = f"app.kubernetes.io/name=proctor-{victim}"
+    words = ("delete", "pod", "-l", selector, "--grace-period=0", "--force", "--wait=false")
+    cluster.kubectl("-n", install.NAMESPACE, *words)
