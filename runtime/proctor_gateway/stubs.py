@@ -100,10 +100,10 @@ def _sample(schema: Any, arguments: Mapping[str, Any], name: str | None, depth: 
     if name is not None and name in arguments and _is(arguments[name], kind):
         return arguments[name]
     given = [schema[word] for word in ("const", "default") if word in schema]
-    given += [schema[word][0] for word in ("enum", "examples") if schema.get(word)]
+    given += [each[0] for each in (_list(schema, "enum"), _list(schema, "examples")) if each]
     if given:
         return given[0]
-    choices = next((schema[word] for word in ("anyOf", "oneOf", "allOf") if schema.get(word)), None)
+    choices = [each for word in ("anyOf", "oneOf", "allOf") for each in _list(schema, word)]
     if choices:
         return _sample(choices[0], arguments, name, depth + 1)
     return _built(schema, arguments, kind, depth)
@@ -111,9 +111,10 @@ def _sample(schema: Any, arguments: Mapping[str, Any], name: str | None, depth: 
 
 def _built(schema: Mapping[str, Any], arguments: Mapping[str, Any], kind: str, depth: int) -> Any:
     if kind == "object" or "properties" in schema:
-        wanted = schema.get("required") or ()
-        parts = schema.get("properties") or {}
-        return {each: _sample(parts.get(each, {}), arguments, each, depth + 1) for each in wanted}
+        wanted = [each for each in _list(schema, "required") if isinstance(each, str)]
+        parts = schema.get("properties")
+        known = parts if isinstance(parts, Mapping) else {}
+        return {each: _sample(known.get(each, {}), arguments, each, depth + 1) for each in wanted}
     plain: dict[str, Any] = {
         "string": "stubbed",
         "integer": schema.get("minimum", 0),
@@ -122,6 +123,12 @@ def _built(schema: Mapping[str, Any], arguments: Mapping[str, Any], kind: str, d
         "array": [],
     }
     return plain.get(kind)
+
+
+def _list(schema: Mapping[str, Any], word: str) -> list[Any]:
+    # The schema is what a system says of itself: it may be wrong in any way.
+    found = schema.get(word)
+    return found if isinstance(found, list) else []
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

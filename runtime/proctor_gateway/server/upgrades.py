@@ -14,8 +14,9 @@ from proctor_gateway.arms import split_of
 from proctor_gateway.context import Context
 from proctor_gateway.draws import said
 from proctor_gateway.errors import Problem
+from proctor_gateway.judge import judged, question_of
 from proctor_gateway.reasons import Reason
-from proctor_gateway.server.answers import json_response
+from proctor_gateway.server.answers import body_of, json_response, parsed_object
 from proctor_gateway.server.operator import agent_of, check_operator, number
 from proctor_gateway.store import assignments
 from proctor_gateway.tasks import instant
@@ -36,6 +37,7 @@ class Upgrades:
         return [
             Route(f"{_BASE}/outcomes", self.outcomes, methods=["GET"]),
             Route(f"{_BASE}/traffic", self.traffic, methods=["GET"]),
+            Route(f"{_BASE}/judge", self.judge, methods=["POST"]),
         ]
 
     async def outcomes(self, request: Request) -> Response:
@@ -58,6 +60,13 @@ class Upgrades:
         now = self._context.clock.now()
         items = await self._context.database.read(lambda c: assignments.listed(c, feed))
         return json_response({"items": items, "asOf": instant(now)})
+
+    async def judge(self, request: Request) -> Response:
+        """What a judging model says of an answer."""
+        await check_operator(self._context, request, "ask a judge")
+        agent, settings = agent_of(self._context, request), self._context.settings
+        body = parsed_object(await body_of(request, settings.max_body, settings.body_timeout))
+        return json_response(await judged(self._context, agent.metadata.namespace, question_of(body)))
 
     async def traffic(self, request: Request) -> Response:
         """By which upgrade and weight this instance draws, whether all others do, and what each revision has."""
