@@ -26,9 +26,19 @@ from proctor.cli.resources import CONFIG_MAPS
 from proctor.cli.terminal import Format, Terminal
 from proctor.cli.wording import printable
 
+_HELP = """Read the record of decisions, take it away, and check that nothing in it was changed.
+
+[bold]Examples[/]
+
+  kubectl proctor audit show --agent support/refunds     who did what, under which decision
+  kubectl proctor audit export ./record > keys.txt       all of it, with the public keys
+  kubectl proctor audit anchors -o json > anchors.json   what the operator remembers of it
+  kubectl proctor audit verify ./record --key keys.txt --anchors anchors.json
+"""
+
 app = typer.Typer(
     name="audit",
-    help="Read the record of decisions, take it away, and check that nothing in it was changed.",
+    help=_HELP,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

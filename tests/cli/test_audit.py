@@ -1,0 +1,139 @@
+"""`audit` without a cluster: an export on disk is verified, and one record of it proven, with the public key alone."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from proctor.audit import memory
+from proctor.audit.notes import unchecked
+from proctor.cli import exports
+from proctor.cli.errors import Misused
+from proctor.cli.main import app
+from tests.audit.logs import LOG, ORIGIN, OTHER_KEY, SIGNER, Signer, entries_of, export_of, note_of
+
+ENTRIES = entries_of(9)
+EXPORT = export_of(ENTRIES, at=[4])
+KEY = str(SIGNER.verifier)
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `audit` with these words; fails on any exception that is not an exit."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def start(*words: str) -> Any:
+        result = CliRunner().invoke(app, ("audit", *map(str, words)))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return start
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """An exported record."""
+    place = tmp_path / "record"
+    exports.write(place, {LOG: EXPORT})
+    return place
+
+
+@pytest.fixture
+def anchors(tmp_path: Path) -> Path:
+    """What the operator remembers of it."""
+    file = tmp_path / "anchors.json"
+    seen = memory.first(LOG, KEY, note_of(ENTRIES[:6]), "2026-11-22T12:00:00+00:00", is_closed=False)
+    file.write_text(json.dumps({"data": dict([memory.entry(seen)])}))
+    return file
+
+
+def test_a_whole_export_is_whole(run: Run, export: Path, anchors: Path):
+    """Exit code 0, and it is said whether anchors were looked at."""
+    result = run("verify", export, "--key", KEY)
+    assert (result.exit_code, "no anchors were given" in result.output) == (0, True)
+    result = run("verify", export, "--key", KEY, "--anchors", anchors)
+    assert (result.exit_code, "as it was anchored" in result.output) == (0, True)
+
+
+def test_the_first_bad_record_is_named(run: Run, export: Path):
+    """Exit code 3, for people and for programs."""
+    file = export / LOG / "tile" / "entries" / "000.p" / "9"
+    file.write_bytes(file.read_bytes().replace(b"t.5", b"t.7"))
+    result = run("verify", export, "--key", KEY)
+    assert (result.exit_code, f"the first bad record is 5 of {LOG}" in result.output) == (3, True)
+    found = json.loads(run("verify", export, "--key", KEY, "-o", "json").output)
+    assert (found["whole"], found["firstBad"]) == (False, {"log": LOG, "seq": 5})
+
+
+def test_a_log_that_its_own_writer_rewrote_is_found_by_the_anchors(run: Run, tmp_path: Path, anchors: Path):
+    """The signature is right, and the operator remembers another root."""
+    other = [each.replace(b"refunds", b"returns") for each in entries_of(9)]
+    place = tmp_path / "rewritten"
+    exports.write(place, {LOG: export_of([other[0]])})
+    assert run("verify", place, "--key", KEY).exit_code == 0
+    assert run("verify", place, "--key", KEY, "--anchors", anchors).exit_code == 3
+
+
+def test_a_key_that_did_not_sign_it(run: Run, export: Path):
+    """Whoever trusts another key is told that nobody they trust has signed this."""
+    result = run("verify", export, "--key", str(Signer(ORIGIN, OTHER_KEY).verifier))
+    assert (result.exit_code, "no trusted key has signed it" in result.output) == (3, True)
+
+
+def test_an_archive_is_an_export_too(run: Run, export: Path, tmp_path: Path):
+    """The same files in a .tar."""
+    file = tmp_path / "record.tar"
+    exports.write(file, {LOG: EXPORT})
+    with tarfile.open(file) as archive:
+        assert len(archive.getnames()) == len(EXPORT)
+    assert run("verify", file, "--key", KEY).exit_code == 0
+    assert exports.read(file) == exports.read(export)
+
+
+def test_an_export_is_not_mixed_with_another(export: Path):
+    """Neither in a directory nor in an archive."""
+    with pytest.raises(Misused, match="exists"):
+        exports.write(export, {LOG: EXPORT})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["verify", "/nowhere", "--key", KEY], "neither a directory nor an archive"),
+        (["verify", "{export}", "--key", "nonsense"], "a verifier key is"),
+        (["verify", "{export}", "--key", KEY.replace("+", "+0", 1)], "the key's id is"),
+        (["verify", "{export}", "--key", KEY, "--anchors", "/nowhere"], "--anchors /nowhere"),
+    ],
+)
+def test_what_cannot_be_read_is_a_mistake_of_the_command_line(run: Run, export: Path, words: list[str], said: str):
+    """Exit code 2: nothing was found out about the record."""
+    result = run(*(each.format(export=export) for each in words))
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_one_record_is_proven_and_the_proof_checked(run: Run, export: Path, tmp_path: Path):
+    """The proof is a text that holds for this record, and for no other."""
+    result = run("prove", export, LOG, "6", "--key", KEY)
+    assert result.exit_code == 0
+    proof = tmp_path / "6.tlog-proof"
+    proof.write_text(result.stdout)
+    assert run("prove", export, LOG, "6", "--key", KEY, "--check", proof).exit_code == 0
+    assert run("prove", export, LOG, "5", "--key", KEY, "--check", proof).exit_code == 3
+    assert run("prove", export, LOG, "9", "--key", KEY).exit_code == 4
+    assert run("prove", export, "other", "0", "--key", KEY).exit_code == 4
+
+
+def test_anchors_of_a_memory(anchors: Path):
+    """The file is what `audit anchors -o json` or kubectl prints."""
+    (found,) = exports.anchors(anchors)
+    assert (found.origin, found.size, found.root) == (ORIGIN, 6, unchecked(note_of(ENTRIES[:6])).root)
