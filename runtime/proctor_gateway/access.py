@@ -27,6 +27,11 @@ def is_tester(identity: Identity, access: AgentAccess) -> bool:
     return is_admitted(identity, access) and any(_is(identity, tester) for tester in access.testers)
 
 
+def is_resolver(identity: Identity, access: AgentAccess) -> bool:
+    """Whether this identity may say what became of an effect of unknown outcome."""
+    return any(_is(identity, resolver) for resolver in access.resolvers)
+
+
 def service_account(namespace: str, name: str) -> str:
     """The username that Kubernetes gives to a ServiceAccount."""
     return f"{_SERVICE_ACCOUNT}{namespace}:{name}"

@@ -309,6 +309,8 @@ class AgentAccess(Access):
 
     testers: Annotated[tuple[Caller, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
     """Callers who may choose a task's revision by the header X-Proctor-Revision; such a task is no evidence."""
+    resolvers: Annotated[tuple[Caller, ...], Field(max_length=64, json_schema_extra=ATOMIC)] = ()
+    """Who may say what became of an effect of unknown outcome, in tasks of any caller. Empty: nobody."""
 
 
 class ConfigMapReference(Spec):

@@ -18,6 +18,7 @@ from proctor_gateway.errors import Problem
 from proctor_gateway.intake import Intake, Order
 from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, body_of, json_response, parsed_object
+from proctor_gateway.server.resolution import Resolutions
 from proctor_gateway.store import approvals
 from proctor_gateway.store import tasks as store
 from proctor_gateway.store.calls import list_calls
@@ -47,6 +48,7 @@ class Callers:
             Route(f"{_BASE}/tasks/{{task}}/cancel", self.cancel, methods=["POST"]),
             Route(f"{_BASE}/tasks/{{task}}/feedback", self.feedback, methods=["POST"]),
             Route(f"{_BASE}/invoke", self.invoke, methods=["POST"]),
+            *Resolutions(self._context).routes(),
         ]
         return Starlette(routes=routes, exception_handlers=dict(HANDLERS))
 

@@ -121,17 +121,13 @@ def of_task(connection: sa.Connection, task: str) -> dict[int, dict[str, Any]]:
 
 
 def due(connection: sa.Connection) -> Sequence[str]:
-    """The tasks that wait although people have decided."""
-    query = (
-        sa.select(tasks.c.id)
-        .join(approvals, approvals.c.task == tasks.c.id)
-        .join(calls, sa.and_(calls.c.task == approvals.c.task, calls.c.sequence == approvals.c.sequence))
-        .where(
-            tasks.c.phase == Phase.INPUT_REQUIRED,
-            approvals.c.decision.is_not(None),
-            calls.c.state == CallState.WAITING,
-        )
-        .distinct()
+    """The tasks that wait although people have decided, or for nothing: their unknown effects were resolved."""
+    waits = sa.select(calls.c.task).where(calls.c.task == tasks.c.id, calls.c.state == CallState.WAITING)
+    told = waits.join(
+        approvals, sa.and_(approvals.c.task == calls.c.task, approvals.c.sequence == calls.c.sequence)
+    ).where(approvals.c.decision.is_not(None))
+    query = sa.select(tasks.c.id).where(
+        tasks.c.phase == Phase.INPUT_REQUIRED, sa.or_(told.exists(), sa.not_(waits.exists()))
     )
     return list(connection.execute(query).scalars())
 

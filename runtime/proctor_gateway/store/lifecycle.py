@@ -203,6 +203,11 @@ def stop(connection: sa.Connection, task: str, fault: Fault, now: datetime) -> T
     return must_get(connection, task)
 
 
+def stopped_for(row: Any) -> Fault:
+    """Why the task in that row was to be ended."""
+    return Fault(Reason(row.stop), "the task was to be stopped")
+
+
 def purge(connection: sa.Connection, before: datetime, limit: int = 500) -> int:
     """Delete tasks that ended before that time, with their calls; at most `limit` at once. How many were deleted."""
     old = sa.select(tasks.c.id).where(tasks.c.finished_at < before).limit(limit)

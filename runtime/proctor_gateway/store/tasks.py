@@ -30,6 +30,24 @@ def get(connection: sa.Connection, task: str) -> Task | None:
     return to_task(row) if row is not None else None
 
 
+def in_phase(
+    connection: sa.Connection, namespace: str, agent: str, phase: Phase, limit: int = 200
+) -> Sequence[Task]:
+    """The agent's live tasks in that phase, whoever sent them, newest first."""
+    query = (
+        sa.select(tasks)
+        .where(
+            tasks.c.namespace == namespace,
+            tasks.c.agent == agent,
+            tasks.c.phase == phase,
+            tasks.c.purpose == Purpose.LIVE,
+        )
+        .order_by(tasks.c.id.desc())
+        .limit(limit)
+    )
+    return [to_task(row) for row in connection.execute(query)]
+
+
 def must_get(connection: sa.Connection, task: str) -> Task:
     """The task with that id, which is there."""
     return to_task(connection.execute(sa.select(tasks).where(tasks.c.id == task)).one())
