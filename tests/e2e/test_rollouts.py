@@ -119,7 +119,7 @@ def test_a_change_that_fails_its_exam_gets_no_task(shop: Namespace, shoppers: Sh
 def test_a_change_that_fails_in_earnest_is_rolled_back_whoever_dies(
     cluster: Installed, shop: Namespace, shoppers: Shoppers
 ) -> None:
-    """It passes its exam and fails three of ten live tasks: rolled back with few exposed, whoever is killed meanwhile."""
+    """It passes its exam and fails three of ten live tasks: rolled back, with few exposed, whoever is killed."""
     before = shop.wait(lambda it: bool(it["status"]["revision"].get("stable")), "refunds")["status"]["revision"]
     revision = _change(shop, "hasty")
     shop.wait(lambda it: _rollout(it).get("phase") == "Collecting", "refunds", 120)

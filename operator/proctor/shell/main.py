@@ -60,9 +60,6 @@ class _Process:
     settings: Settings
     client: Client
     session: aiohttp.ClientSession
-    anchorer: Anchorer
-    outbox: Outbox
-    record: RecordClient
     watches: Watches
     elector: Elector
     runner: Runner
@@ -71,6 +68,11 @@ class _Process:
     told_to_stop: asyncio.Event
     collector: Collector | None = None
     """Looks at the objectives; without it their status stays as it was."""
+    anchorer: Anchorer | None = None
+    """Remembers the record's checkpoints; without it nobody does."""
+    outbox: Outbox | None = None
+    record: RecordClient | None = None
+    """Where what was decided is told; without it, nowhere."""
     accountant: Accountant | None = None
     """Looks at the budgets; without it their status stays as it was."""
     is_filled: bool = False
@@ -207,11 +209,11 @@ async def _lead(process: _Process) -> None:
     await process.elector.acquire()
     process.intake.look_at_everything()
     async with asyncio.TaskGroup() as group:
-        beside = [
-            group.create_task(process.elector.keep()),
-            group.create_task(process.anchorer.run(process.settings.anchor_seconds)),
-            group.create_task(process.outbox.run(process.record)),
-        ]
+        beside = [group.create_task(process.elector.keep())]
+        if process.anchorer is not None:
+            beside.append(group.create_task(process.anchorer.run(process.settings.anchor_seconds)))
+        if process.outbox is not None and process.record is not None:
+            beside.append(group.create_task(process.outbox.run(process.record)))
         if process.collector is not None:
             beside.append(group.create_task(process.collector.run()))
         if process.accountant is not None:
