@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from proctor.api.compliance import PolicyStanding
 from proctor.api.fields import (
     ATOMIC,
     OPEN,
@@ -457,6 +458,8 @@ class AgentStatus(Status):
     """The smallest share of an error budget that is left, such as 62%."""
     release_gate: ReleaseGate | None = None
     """What the error budgets mean for upgrades."""
+    policy: PolicyStanding | None = None
+    """Which policies hold for the agent, and how it stands with them."""
     usage: UsageStatus | None = None
     """What was used today, and what budgets have left."""
     endpoints: Endpoints | None = None

@@ -68,14 +68,14 @@ def _retried(command: Command, rollout: Rollout, wanted: Wanted, now: datetime) 
 def _aborted(command: Command, rollout: Rollout, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     match rollout:
         case Progressing(stable=stable, candidate=candidate):
-            message = f"somebody aborted the upgrade to {candidate}; {stable} goes on serving"
+            message = f"{command.by} aborted the upgrade to {candidate}; {stable} goes on serving"
             return Decision(Failed(stable, candidate, now, "Aborted", message), (_done(command, message),))
         case Initial() | Aborting() | Reverting():
             return _refused(rollout, command, "there is nothing to go back to, or it goes back already")
         case _:
             upgrade = rollout.upgrade if isinstance(rollout, Starting) else _on(rollout).place.upgrade
             exposed = not isinstance(rollout, Starting) and is_exposed(_on(rollout), wanted, evidence)
-            message = f"somebody aborted the upgrade to {upgrade.candidate}; {upgrade.stable} goes on serving"
+            message = f"{command.by} aborted the upgrade to {upgrade.candidate}; {upgrade.stable} goes on serving"
             return withdrawn(upgrade, Cause(OutcomeType.ABORTED, "Aborted", message), now, is_exposed=exposed)
 
 

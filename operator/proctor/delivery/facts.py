@@ -145,6 +145,8 @@ class Command:
 
     verb: Verb
     revision: str
+    by: str = "somebody"
+    """Who said it, where it is told."""
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,12 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: date
     report = status.report(world, Upgrading.as_it_was(world, rollout, known), obstacles, now)
     bundles = revision.recorded(world.children)
     desired = _desired(world, rollout, bundles, None) if rollout else ()
+    again = now + timedelta(seconds=world.platform.reference_poll_seconds)
     return Plan(
         applies=drift.changed(desired, world.children),
         status=report if report != world.agent.status.dump() else None,
         events=_transitions(world, report),
-        wake_at=now + timedelta(seconds=world.platform.reference_poll_seconds),
+        wake_at=min(again, world.standing.turns_at or again),
     )
 
 
@@ -195,4 +196,5 @@ def _wake_at(world: World, decision: Decision, now: datetime) -> datetime:
     jitter = 1 - int(digest.short(world.agent.metadata.uid, 4), 16) / 0xFFFF * 0.2
     resync = now + timedelta(seconds=seconds * jitter)
     poll = now + upgrade.POLL if upgrade.is_followed(decision.rollout) else resync
-    return min(resync, poll, decision.wake_at) if decision.wake_at else min(resync, poll)
+    times = (resync, poll, decision.wake_at, world.standing.turns_at)
+    return min(each for each in times if each is not None)

@@ -21,7 +21,13 @@ class Obstacle:
 
 def obstacles(world: World) -> tuple[Obstacle, ...]:
     """All of them, not the first: a person should need one look."""
-    return (*_instructions(world), *_connectors(world), *_runtime_class(world))
+    return (*_instructions(world), *_connectors(world), *_runtime_class(world), *forbidden(world))
+
+
+def forbidden(world: World) -> tuple[Obstacle, ...]:
+    """What enforced policies do not allow. What serves goes on serving; what is tried is withdrawn."""
+    found = (Obstacle("PolicyViolation", f"{e.policy} {e.rule}: {e.message}") for e in world.standing.obstacles)
+    return tuple(found)
 
 
 def _instructions(world: World) -> Iterator[Obstacle]:

@@ -30,10 +30,14 @@ class Revision:
 def of_spec(world: World, instructions: str) -> Revision:
     """The revision that the Agent's spec asks for now. All connectors of the spec must be in the World."""
     spec = world.agent.spec
-    data = {
+    data: dict[str, Any] = {
         "spec": {"instructions": instructions, **_behaviour(spec, world.platform)},
         "definitions": {grant.connector: _definitions(world, grant.connector, grant.allow) for grant in spec.tools},
     }
+    # What policies hold an agent to makes its behaviour, too. Without such a policy nothing is added.
+    behaviour = world.standing.effective.behaviour
+    if behaviour is not None:
+        data["policy"] = behaviour
     return Revision(digest.short(data), data)
 
 

@@ -14,7 +14,7 @@ from proctor.delivery import phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Evidence, Seen
 from proctor.delivery.phases import Aborting, Failed, Initial, Place, Progressing, Reverting, Rollout, Settled, Starting
-from proctor.plan import conditions, findings, objectives, progress, telling, usage
+from proctor.plan import conditions, findings, objectives, policy, progress, telling, usage
 from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
 from proctor.plan.indications import Subject
@@ -66,6 +66,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
             (
                 *_findings(world, rollout, seen, pods, obstacles, isolation),
                 *telling.health(rollout, upgrading.known),
+                *policy.condition(world.standing),
                 *slos.findings,
                 *spent.findings,
             ),
@@ -88,6 +89,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
         slo_compliance=slos.compliance,
         error_budget=slos.budget,
         release_gate=slos.gate,
+        policy=policy.report(world.standing, agent.status.policy, now),
         usage=spent.usage,
         endpoints=_endpoints(world),
     )

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from proctor.api import names
 from proctor.api.progress import RevisionStatus
 from proctor.delivery.facts import Command, Verb, Wanted
+from proctor.delivery.phases import Starting, place_of
 from proctor.plan import revision
+from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
 from proctor.plan.world import Event, World
 
@@ -44,7 +46,13 @@ def wish_of(world: World) -> Wish:
         undone, words = _undo(command, own, known)
         told = (words,)
     target = undone.undone_to or own.hash
-    wanted = Wanted(target, agent.spec.rollout, replicas_of(world), skips_steps=_served_lately(world, undone))
+    wanted = Wanted(
+        target,
+        agent.spec.rollout,
+        replicas_of(world),
+        skips_steps=_served_lately(world, undone),
+        freeze=world.standing.freeze,
+    )
     return Wish(wanted, known, undone, command, said or agent.status.last_handled_command, told)
 
 
@@ -55,7 +63,18 @@ def unchanged(world: World, candidate: str) -> Wish:
     )
     kept = world.agent.status.revision
     undone = RevisionStatus(undone_to=kept.undone_to, undone_from=kept.undone_from)
-    return Wish(wanted, revision.recorded(world.children), undone, said=world.agent.status.last_handled_command)
+    known, said = revision.recorded(world.children), world.agent.status.last_handled_command
+    return Wish(wanted, known, undone, _withdrawal(world, candidate), said)
+
+
+def _withdrawal(world: World, candidate: str) -> Command | None:
+    """A candidate that an enforced policy forbids gets no traffic: it is withdrawn, as if somebody had aborted it."""
+    rollout = rollout_of(world.agent.status)
+    is_tried = rollout is not None and (isinstance(rollout, Starting) or place_of(rollout) is not None)
+    obstacles = world.standing.obstacles
+    if not is_tried or not obstacles:
+        return None
+    return Command(Verb.ABORT, candidate, f"{obstacles[0].policy} {obstacles[0].rule}")
 
 
 def replicas_of(world: World) -> int:

@@ -13,6 +13,7 @@ from proctor.api.connector import Connector
 from proctor.plan.indications import Indications
 from proctor.plan.said import Batch, Heard
 from proctor.plan.spending import Spending
+from proctor.plan.standing import Standing
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON. Made whole by one `make_…`, never changed afterwards."""
@@ -80,6 +81,8 @@ class World:
     """What was counted for the agent's objectives."""
     spending: Spending = field(default_factory=Spending)
     """What was counted for the agent's budgets."""
+    standing: Standing = field(default_factory=Standing)
+    """How the agent stands with its policies."""
     heard: Heard = field(default_factory=Heard)
     """What the gateway said of the agent's upgrade."""
     suites: Mapping[str, Manifest | None] = field(default_factory=dict)

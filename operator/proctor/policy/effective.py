@@ -16,7 +16,7 @@ from proctor.api import digest
 from proctor.api.agent import Agent
 from proctor.api.meta import Spec
 from proctor.api.policy import Mode, Policy, PolicySpec, StaleReads
-from proctor.policy.selection import AnyPolicy, is_meant, selects
+from proctor.policy.selection import AnyPolicy, Marks, is_meant, marks_of, selects
 
 LONGEST_EXCEPTION: Final = timedelta(days=90)
 _WHOLE: Final = ("require", "images", "egress", "models", "tools", "data", "limits", "sandbox", "rollout")
@@ -150,9 +150,9 @@ def merge(
     policies: Iterable[AnyPolicy], agent: Agent, now: datetime, namespace_labels: Mapping[str, str] | None = None
 ) -> Effective:
     """What the policies together demand of the agent now. The order of the policies does not matter."""
-    labels = namespace_labels or {}
-    meant = (each for each in policies if is_meant(each, agent, labels))
-    return of(rule for policy in meant for rule in _rules(policy, agent, labels, now))
+    marks = marks_of(agent, namespace_labels or {})
+    meant = (each for each in policies if is_meant(each, marks))
+    return of(rule for policy in meant for rule in _rules(policy, marks, now))
 
 
 def mode_of(spec: PolicySpec, now: datetime) -> Mode:
@@ -175,14 +175,14 @@ def turns_at(policy: AnyPolicy, now: datetime) -> datetime | None:
     return min((each for each in times if each > now), default=None)
 
 
-def _rules(policy: AnyPolicy, agent: Agent, labels: Mapping[str, str], now: datetime) -> Iterator[Rule[Any]]:
+def _rules(policy: AnyPolicy, marks: Marks, now: datetime) -> Iterator[Rule[Any]]:
     spec, source = policy.spec, source_of(policy)
     exempts = tuple(
         sorted(
             Exempt(each.name, tuple(sorted(each.rules)), each.expires_at)
             for each in spec.exceptions
             # One that lasts longer than anybody may allow is none.
-            if now < each.expires_at <= now + LONGEST_EXCEPTION and selects(each.selector, agent, labels)
+            if now < each.expires_at <= now + LONGEST_EXCEPTION and selects(each.selector, marks)
         )
     )
     for name, content in _parts(spec):

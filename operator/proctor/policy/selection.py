@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from proctor.api.agent import Agent
 from proctor.api.policy import ClusterPolicy, Policy
@@ -11,24 +12,41 @@ from proctor.api.selector import AgentSelector, ClusterAgentSelector, LabelSelec
 AnyPolicy = Policy | ClusterPolicy
 
 
-def is_meant(policy: AnyPolicy, agent: Agent, namespace_labels: Mapping[str, str]) -> bool:
-    """Whether the policy holds for the agent, in whose namespace with these labels it is."""
-    if isinstance(policy, Policy) and policy.metadata.namespace != agent.metadata.namespace:
-        return False
-    return not policy.is_deleting and selects(policy.spec.selector, agent, namespace_labels)
+@dataclass(frozen=True)
+class Marks:
+    """All that selectors ask of an agent."""
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    risk_tier: str
+    namespace_labels: Mapping[str, str]
 
 
-def selects(selector: AgentSelector, agent: Agent, namespace_labels: Mapping[str, str]) -> bool:
-    """Whether the selector means the agent."""
-    if selector.names and agent.metadata.name not in selector.names:
+def marks_of(agent: Agent, namespace_labels: Mapping[str, str]) -> Marks:
+    """What selectors ask of this agent, in whose namespace with these labels it is."""
+    metadata = agent.metadata
+    return Marks(metadata.namespace, metadata.name, metadata.labels, agent.spec.risk_tier, namespace_labels)
+
+
+def is_meant(policy: AnyPolicy, marks: Marks) -> bool:
+    """Whether the policy holds for the agent with these marks."""
+    if isinstance(policy, Policy) and policy.metadata.namespace != marks.namespace:
         return False
-    if selector.risk_tiers and agent.spec.risk_tier not in selector.risk_tiers:
+    return not policy.is_deleting and selects(policy.spec.selector, marks)
+
+
+def selects(selector: AgentSelector, marks: Marks) -> bool:
+    """Whether the selector means the agent with these marks."""
+    if selector.names and marks.name not in selector.names:
+        return False
+    if selector.risk_tiers and marks.risk_tier not in selector.risk_tiers:
         return False
     if isinstance(selector, ClusterAgentSelector) and selector.namespaces is not None:
-        named = {"kubernetes.io/metadata.name": agent.metadata.namespace, **namespace_labels}
+        named = {"kubernetes.io/metadata.name": marks.namespace, **marks.namespace_labels}
         if not matches(selector.namespaces, named):
             return False
-    return matches(selector, agent.metadata.labels)
+    return matches(selector, marks.labels)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

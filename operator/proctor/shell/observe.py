@@ -17,6 +17,7 @@ from proctor.plan.progress import rollout_of
 from proctor.plan.said import Heard
 from proctor.plan.upgrade import Questions
 from proctor.plan.world import Manifest, World
+from proctor.shell.policies import standing_of
 from proctor.shell.ports import Ports
 
 _Kind = TypeVar("_Kind", bound=Object)
@@ -43,6 +44,7 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         platform=ports.platform,
         heard=await _heard(agent, asked, suites, ports),
         suites=suites,
+        standing=standing_of(agent, connectors, isolation.measure(probe), ports),
         indications=ports.indicators.of(namespace, agent.metadata.name),
         spending=ports.usages.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
@@ -52,11 +54,11 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
 async def _heard(agent: Agent, asked: Questions, suites: Mapping[str, Manifest | None], ports: Ports) -> Heard:
     """What the gateway says of the agent's upgrade; nothing is asked while none is under way."""
     namespace, name = agent.metadata.namespace, agent.metadata.name
-    batch = rehearsal.batch_of(agent, rollout_of(agent.status), suites)
+    batch = rehearsal.batch_to_read(agent, rollout_of(agent.status), suites)
     return Heard(
         outcomes=await ports.tasks.outcomes(namespace, name, *asked.outcomes) if asked.outcomes else None,
         traffic=await ports.tasks.traffic(namespace, name) if asked.traffic else None,
-        trials=await ports.tasks.trials(namespace, name, batch.name) if batch else None,
+        trials=await ports.tasks.trials(namespace, name, batch) if batch else None,
     )
 
 

@@ -6,18 +6,24 @@ from datetime import datetime
 
 from proctor.api import names
 from proctor.api.agent import Agent
+from proctor.api.approval import Approval
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
+from proctor.api.policy import ClusterPolicy, Policy
 from proctor.plan import isolation, records
 from proctor.plan.acknowledge import plan_invalid, plan_kept
 from proctor.plan.agent import plan_agent, plan_refused
+from proctor.plan.approval import plan_approval
 from proctor.plan.connector import plan_connector
+from proctor.plan.policy import plan_policy
 from proctor.plan.rules import plan_rules
 from proctor.plan.world import Manifest, Plan, World
+from proctor.policy.selection import AnyPolicy
 from proctor.shell.apply import apply
 from proctor.shell.cache import Key
 from proctor.shell.errors import Blocked
 from proctor.shell.observe import observe_agent, observe_connector, observe_isolation, observe_kept
+from proctor.shell.policies import observe_policy
 from proctor.shell.ports import Ports
 from proctor.shell.resources import RULES
 
@@ -46,6 +52,12 @@ async def _object(kind: str, body: Manifest, ports: Ports) -> datetime:
             return await _agent(body, ports)
         case "Connector":
             return await _connector(body, ports)
+        case "Approval":
+            return await _carry_out(plan_approval(Approval.parse(body), ports.clock.now()), body, ports)
+        case "Policy":
+            return await _policy(Policy.parse(body), body, ports)
+        case "ClusterPolicy":
+            return await _policy(ClusterPolicy.parse(body), body, ports)
         case _:
             return await _carry_out(plan_kept(observe_kept(body), ports.clock.now()), body, ports)
 
@@ -66,6 +78,11 @@ async def _refused(world: World, refusal: Blocked, body: Manifest, ports: Ports)
 async def _connector(body: Manifest, ports: Ports) -> datetime:
     world = await observe_connector(Connector.parse(body), ports, ports.clock.now())
     return await _carry_out(plan_connector(world, ports.clock.now()), body, ports)
+
+
+async def _policy(policy: AnyPolicy, body: Manifest, ports: Ports) -> datetime:
+    world = await observe_policy(policy, ports)
+    return await _carry_out(plan_policy(world, ports.clock.now()), body, ports)
 
 
 async def _rules(key: Key, ports: Ports) -> datetime | None:

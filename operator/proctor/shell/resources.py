@@ -56,6 +56,8 @@ WATCHED: Final = (
     # All of them: a foreign NetworkPolicy that selects an agent's pods can undo ours.
     Resource("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),
     Resource("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", selector=_MANAGED),
+    # A ClusterPolicy names namespaces by their labels.
+    Resource("Namespace", "", "v1", "namespaces", namespaced=False),
     Resource("RuntimeClass", "node.k8s.io", "v1", "runtimeclasses", namespaced=False),
 )
 """All kinds that the cache holds."""
