@@ -1,0 +1,50 @@
+-- Health of an Agent. Conditions follow kstatus: Ready, Reconciling, Stalled.
+local function condition(type_)
+  if obj.status ~= nil and obj.status.conditions ~= nil then
+    for _, each in ipairs(obj.status.conditions) do
+      if each.type == type_ then
+        return each
+      end
+    end
+  end
+  return {status = "Unknown", reason = "", message = ""}
+end
+
+local function health(status, found)
+  local message = found.message
+  if message == nil or message == "" then
+    message = found.reason
+  end
+  return {status = status, message = message}
+end
+
+-- A status of an older spec says nothing about this one.
+if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
+  return {status = "Progressing", message = "the operator has not looked at this spec yet"}
+end
+if obj.spec ~= nil and obj.spec.suspend == true then
+  return {status = "Suspended", message = "spec.suspend is true"}
+end
+if condition("Stalled").status == "True" then
+  return health("Degraded", condition("Stalled"))
+end
+-- Upgrades that wait for a person are not progressing: nothing will happen until somebody says so.
+local waits = {Paused = true, AwaitingApproval = true, Held = true}
+local rollout = obj.status.rollout
+if rollout ~= nil and waits[rollout.phase] then
+  return {status = "Suspended", message = rollout.phase .. ": " .. (rollout.message or condition("Reconciling").message or "")}
+end
+if condition("Reconciling").status == "True" then
+  return health("Progressing", condition("Reconciling"))
+end
+if condition("Ready").status == "True" then
+  -- An objective that is missed is not a sync that failed; but who looks here should see it.
+  if condition("SLOCompliant").status == "False" then
+    return {status = "Healthy", message = "objectives missed: " .. condition("SLOCompliant").message}
+  end
+  return health("Healthy", condition("Ready"))
+end
+if condition("Ready").status == "False" then
+  return health("Degraded", condition("Ready"))
+end
+return health("Progressing", condition("Ready"))
