@@ -20,7 +20,7 @@ def vote(user: str, decision: str = "Approve", minutes: float | None = 1, **chan
     return {"user": user, "decision": decision, "digest": DIGEST, **at, **changes}
 
 
-def approval(*votes: dict[str, Any], phase: str = "Pending", **changes: Any) -> Approval:
+def approval(*votes: dict[str, Any], phase: str | None = "Pending", **changes: Any) -> Approval:
     """A question to alice, bob, carol and the group sre, asked by web, to be answered within an hour."""
     call = {
         "agent": "refunds",
@@ -44,7 +44,7 @@ def approval(*votes: dict[str, Any], phase: str = "Pending", **changes: Any) -> 
             "kind": "Approval",
             "metadata": {"name": "x", "namespace": "support"},
             "spec": spec,
-            "status": {"phase": phase, "votes": list(votes)},
+            "status": {**({"phase": phase} if phase else {}), "votes": list(votes)},
         }
     )
 

@@ -1,0 +1,64 @@
+"""An Approval's status is what its votes say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from proctor.api.approval import Approval
+from proctor.plan.approval import plan_approval
+from tests.policy.test_votes import approval as asked
+from tests.policy.test_votes import vote
+
+ASKED = asked().spec.deadline - timedelta(hours=1)
+
+
+def told(before: Approval, status: Any) -> Approval:
+    """The Approval as it is after the operator has reported; the votes stay who wrote them."""
+    votes = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in before.status.votes]
+    body = before.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return Approval.parse({**body, "status": {**status, "votes": votes}})
+
+
+def test_people_are_asked():
+    """Without votes it is pending, and looked at again when its time is over."""
+    plan = plan_approval(asked(phase=None), ASKED)
+    assert plan.status is not None
+    assert plan.status["phase"] == "Pending"
+    assert ASKED + timedelta(hours=1) <= plan.wake_at <= ASKED + timedelta(hours=1, seconds=2)
+    assert [event.reason for event in plan.events] == ["Asked"]
+
+
+def test_nothing_is_written_twice():
+    """What was reported is not reported again, or the operator would wake itself."""
+    first = plan_approval(asked(phase=None), ASKED)
+    assert plan_approval(told(asked(), first.status), ASKED + timedelta(minutes=1)).is_noop
+
+
+def test_a_decision_names_those_who_made_it():
+    """Who, when, what they said and what they filled in; never their votes, which are theirs."""
+    voted = asked(vote("alice", comment="fine", answer={"arguments": {"amount": 1}}))
+    status = plan_approval(voted, ASKED + timedelta(minutes=2)).status
+    assert status is not None
+    assert (status["phase"], status["decision"], status["decidedBy"]) == ("Decided", "Approve", ["alice"])
+    assert (status["comment"], status["answer"]) == ("fine", {"arguments": {"amount": 1}})
+    assert "votes" not in status
+
+
+def test_a_decision_is_final():
+    """A vote that comes later changes nothing, nor does the deadline."""
+    voted = asked(vote("alice"))
+    decided = told(voted, plan_approval(voted, ASKED + timedelta(minutes=2)).status)
+    later = told(asked(vote("alice"), vote("bob", "Reject")), decided.status.dump())
+    assert plan_approval(later, ASKED + timedelta(hours=5)).is_noop
+
+
+def test_silence_denies_at_the_deadline_and_holds_if_it_is_to():
+    """No decision is made up: the phase says that nobody answered."""
+    late = plan_approval(asked(), ASKED + timedelta(hours=2))
+    assert late.status is not None
+    assert (late.status["phase"], late.status.get("decision")) == ("TimedOut", None)
+    held = plan_approval(asked(onTimeout="Hold", phase=None), ASKED + timedelta(hours=2))
+    assert held.status is not None
+    assert held.status["phase"] == "Pending"
+    assert held.status["conditions"][0]["reason"] == "HeldPastDeadline"
