@@ -316,9 +316,9 @@ def test_an_operator_killed_in_mid_rollout_ends_what_it_began(cluster: Installed
     eventually(lambda: ns.list("deployments"), lambda found: len(found) == 1)
 
 
-@pytest.mark.parametrize("kind", ["policy", "clusterpolicy", "approval", "workflow", "workflowrun"])
+@pytest.mark.parametrize("kind", ["approval", "workflow", "workflowrun"])
 def test_kinds_that_nothing_acts_on_say_so(ns: Namespace, kind: str) -> None:
-    """A Policy is kept, and its status says loudly that it is not enforced; so with the other kinds."""
+    """An object of such a kind is kept, and its status says loudly that nothing acts on it."""
     manifest = manifests.load(f"{kind}-minimal")
     name = manifest["metadata"]["name"]
     ns.apply(manifest)
