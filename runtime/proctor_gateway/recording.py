@@ -16,6 +16,7 @@ from proctor.audit.records import Draft, EventType, present
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.record.pending import Desk, Facts, desk
+from proctor_gateway.store import hot
 from proctor_gateway.store.tables import calls, tasks
 from proctor_gateway.tasks import Fault
 
@@ -69,7 +70,7 @@ def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcom
     found = desk(connection)
     if found is None:
         return
-    row = connection.execute(_CALL, {"task": task, "sequence": sequence}).one()
+    row = hot.execute(connection, _CALL, {"task": task, "sequence": sequence}).one()
     facts = _facts(connection, found, task)
     latency = (found.now - row.started_at).total_seconds() * 1000
     result = present(

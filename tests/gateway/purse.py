@@ -14,6 +14,7 @@ from proctor.api.bounds import BudgetScope, Overrun, Period
 from proctor.api.connector import Effect, Price
 from proctor_gateway.budgets import Bill
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.judgement import Allow
 from proctor_gateway.limits import cost_of
 from proctor_gateway.spending import Allowance, Balance, Exceeded
 from proctor_gateway.store import acceptance, accounts, calls, lifecycle, start
@@ -70,7 +71,7 @@ class Payer:
         """A call of the task that can take that."""
         bill = Bill(self.owner, ask, tuple(self.allowances))
         intent = Intent(task.request.id, 1, Kind.MODEL, "llm", "m", Effect.READ, {"n": next(_NUMBERS)})
-        wanted = start.Wanted(intent, LIMITS, bill=bill)
+        wanted = start.Wanted(intent, LIMITS, Allow(), bill=bill)
         now = self.now
         found = await self.database.write(lambda c: start.begin(c, wanted, now), bill.locks(task.request.id, now))
         assert isinstance(found, start.Begun | start.Barred)

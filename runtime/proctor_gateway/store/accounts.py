@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from proctor.api.bounds import BudgetScope, Period
 from proctor_gateway.spending import Account, Balance
+from proctor_gateway.store import hot
 from proctor_gateway.store.tables import accounts
 
 # The statements of the hot path are built once: to build one costs more than to run it.
@@ -26,7 +28,6 @@ _COUNTS: Final = (
     accounts.c.held_tokens,
     accounts.c.tasks,
 )
-_READ: Final = sa.select(accounts.c.key, *_COUNTS).where(accounts.c.key.in_(sa.bindparam("keys", expanding=True)))
 _OPEN: Final = sa.insert(accounts)
 _CHANGE: Final = (
     sa.update(accounts)
@@ -55,8 +56,16 @@ class Owner:
 
 def balances(connection: sa.Connection, keys: Iterable[str]) -> dict[str, Balance]:
     """What is used of those accounts that are there."""
-    rows = connection.execute(_READ, {"keys": list(keys)})
+    wanted = list(keys)
+    rows = hot.execute(connection, _read(len(wanted)), {f"key_{place}": key for place, key in enumerate(wanted)})
     return {row[0]: Balance(*row[1:]) for row in rows}
+
+
+@lru_cache(maxsize=64)
+def _read(count: int) -> sa.Select[Any]:
+    """The statement for so many accounts: an agent has few, and always as many."""
+    keys = [sa.bindparam(f"key_{place}", type_=accounts.c.key.type) for place in range(count)]
+    return sa.select(accounts.c.key, *_COUNTS).where(accounts.c.key.in_(keys))
 
 
 def opened(connection: sa.Connection, wanted: Mapping[str, Account], owner: Owner) -> dict[str, Balance]:
@@ -73,7 +82,7 @@ def opened(connection: sa.Connection, wanted: Mapping[str, Account], owner: Owne
 def change(connection: sa.Connection, changed: Mapping[str, Balance]) -> None:
     """These are the balances from now on."""
     if changed:
-        connection.execute(_CHANGE, [_counts(key, balance) for key, balance in changed.items()])
+        hot.execute(connection, _CHANGE, [_counts(key, balance) for key, balance in changed.items()])
 
 
 def refuse(connection: sa.Connection, key: str, at: datetime, cost: Decimal, tokens: int) -> None:

@@ -13,7 +13,7 @@ from proctor_gateway import budgets, recording
 from proctor_gateway.budgets import NOTHING_RESERVED, Reserved
 from proctor_gateway.calls import Call, CallState, Outcome
 from proctor_gateway.reasons import Reason
-from proctor_gateway.store import journal
+from proctor_gateway.store import hot, journal
 from proctor_gateway.store.rows import plain, to_call
 from proctor_gateway.store.tables import calls, tasks
 from proctor_gateway.tasks import Phase
@@ -97,7 +97,8 @@ def settle(
     A late answer still replaces Unknown: the truth is worth more than order.
     """
     fault = outcome.fault
-    settled = connection.execute(
+    settled = hot.execute(
+        connection,
         _SETTLE,
         {
             "of_task": task,
@@ -130,12 +131,13 @@ def _is_answer(outcome: Outcome) -> bool:
 
 
 def _charge(connection: sa.Connection, task: str, outcome: Outcome, counted: tuple[Decimal, int]) -> None:
-    row = connection.execute(TASK, {"task": task}).one_or_none()
+    row = hot.execute(connection, TASK, {"task": task}).one_or_none()
     if row is None:
         return
     unknown = outcome.billed and outcome.cost is None
     cost = None if row.cost is None or unknown else row.cost + (outcome.cost or Decimal(0))
-    connection.execute(
+    hot.execute(
+        connection,
         _CHARGE,
         {
             "of_task": task,

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind
+from proctor_gateway.store import hot
 from proctor_gateway.store.rows import to_call
 from proctor_gateway.store.tables import answers, calls
 
@@ -54,7 +55,7 @@ def recall(connection: sa.Connection, intent: Intent) -> Call | None:
 
 def occurrence(connection: sa.Connection, intent: Intent) -> int:
     """How many equal calls there are: the place of the next one among them."""
-    return int(connection.execute(_EQUAL, {"task": intent.task, "digest": intent.content}).scalar_one())
+    return int(hot.execute(connection, _EQUAL, {"task": intent.task, "digest": intent.content}).scalar_one())
 
 
 def see(connection: sa.Connection, task: str, sequence: int, attempt: int) -> None:
@@ -70,8 +71,8 @@ def answer(connection: sa.Connection, task: str, sequence: int) -> bytes | None:
 
 def keep(connection: sa.Connection, task: str, sequence: int, body: bytes) -> None:
     """Keep what was answered."""
-    connection.execute(_DROP, {"of_task": task, "of_sequence": sequence})
-    connection.execute(_KEEP, {"task": task, "sequence": sequence, "body": body})
+    hot.execute(connection, _DROP, {"of_task": task, "of_sequence": sequence})
+    hot.execute(connection, _KEEP, {"task": task, "sequence": sequence, "body": body})
 
 
 def unasked(connection: sa.Connection, task: str, attempt: int) -> Sequence[Call]:

@@ -21,7 +21,7 @@ from proctor_gateway.judgement import Ask, Refuse, Verdict
 from proctor_gateway.limits import exceeded
 from proctor_gateway.reasons import OF_THE_CALL, Reason
 from proctor_gateway.spending import Exceeded
-from proctor_gateway.store import approvals, journal
+from proctor_gateway.store import approvals, hot, journal
 from proctor_gateway.store.calls import TASK, is_running
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, tasks
@@ -107,7 +107,7 @@ class Revoked(Exception):  # noqa: N818 - a fact, not a failure
 def begin(connection: sa.Connection, wanted: Wanted, now: datetime) -> Begun | Barred | Repeated | Held:
     """Answer the call from the journal, or write it down: as denied, or to be sent. Raises Revoked."""
     intent = wanted.intent
-    row = connection.execute(TASK, {"task": intent.task}).one_or_none()
+    row = hot.execute(connection, TASK, {"task": intent.task}).one_or_none()
     if row is None or not is_running(row, intent.attempt):
         raise Revoked(intent.task)
     if intent.attempt == 1:
@@ -149,7 +149,7 @@ def _first(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime) -
     entry = _row(intent, sequence, place, fault, now)
     state = CallState.WAITING if waits else entry["state"]
     touched, sender = state is CallState.STARTED, wanted.sender
-    connection.execute(_ADD, {**entry, "state": state, "touched": touched, "sender": sender, **_kept(held)})
+    hot.execute(connection, _ADD, {**entry, "state": state, "touched": touched, "sender": sender, **_kept(held)})
     _count(connection, row, intent, held, sequence, goes=state is CallState.STARTED)
     if waits and isinstance(verdict, Ask):
         fault = approvals.ask(connection, intent, verdict, sequence, now)
@@ -213,7 +213,8 @@ def _bar(row: Any, kind: Kind, limits: Limits, now: datetime, *, counted: bool =
 
 
 def _count(connection: sa.Connection, row: Any, intent: Intent, held: Reserved, last: int, *, goes: bool) -> None:
-    connection.execute(
+    hot.execute(
+        connection,
         _COUNT,
         {
             "of_task": intent.task,
