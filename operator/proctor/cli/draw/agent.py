@@ -33,6 +33,8 @@ def agent(view: AgentView, now: datetime, width: int) -> RenderableType:
 
 def _sections(view: AgentView, now: datetime, width: int) -> Iterator[tuple[str, RenderableType]]:
     yield "CONDITIONS", _conditions(view.conditions, now, width) if view.conditions else _nothing("none reported yet")
+    if view.objectives:
+        yield "OBJECTIVES", _objectives(view, now, width)
     if view.revisions:
         yield "REVISIONS", _revisions(view.revisions, now, width)
     yield "PODS", _pods(view.pods, now, width) if view.pods else _nothing("none")
@@ -123,6 +125,36 @@ def _conditions(conditions: Iterable[ConditionView], now: datetime, width: int) 
         for each in conditions
     )
     return table(columns, lines, width)
+
+
+def _objectives(view: AgentView, now: datetime, width: int) -> RenderableType:
+    columns = (
+        Column("NAME"),
+        Column("STATE"),
+        Column("GOOD", is_number=True),
+        Column("TARGET", 2, is_number=True),
+        Column("BUDGET", is_number=True),
+        Column("LEFT", 3, is_number=True),
+        Column("WINDOW", 4),
+        Column("SEEN", 5),
+        Column("MESSAGE", 1, may_break=True),
+    )
+    lines = (
+        [
+            text(each.name),
+            toned(each.tone, each.state),
+            text(each.good),
+            text(each.target, "quiet"),
+            text(each.budget, each.tone.value),
+            text("-" if each.events_left is None else each.events_left, "quiet"),
+            text(each.window, "quiet"),
+            text(age(each.as_of, now), "quiet"),
+            text(each.message, "quiet" if each.tone is Tone.GOOD else each.tone.value),
+        ]
+        for each in view.objectives
+    )
+    told = (Text.assemble(("▲ ", "warn"), text(view.release_gate, "warn")),) if view.release_gate else ()
+    return Group(table(columns, lines, width), *told)
 
 
 def _revisions(revisions: Iterable[RevisionView], now: datetime, width: int) -> RenderableType:

@@ -11,8 +11,9 @@ from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Condition, Invalid
 from proctor.cli.facts import AgentFacts, Listing
-from proctor.cli.views import pods, tone
+from proctor.cli.views import objectives, pods, tone
 from proctor.cli.views.fleet import FleetRow, of_agent
+from proctor.cli.views.objectives import ObjectiveView
 from proctor.cli.views.pods import PodView
 from proctor.cli.views.tone import Tone
 from proctor.cli.wording import moment
@@ -89,6 +90,9 @@ class AgentView:
     pods: tuple[PodView, ...]
     connectors: tuple[ConnectorView, ...]
     sandbox: SandboxView
+    objectives: tuple[ObjectiveView, ...]
+    release_gate: str
+    """What the error budgets mean for upgrades; empty if nothing."""
     invoke: str | None
     tasks: str | None
     not_acted_on: tuple[str, ...]
@@ -117,6 +121,8 @@ def view(facts: AgentFacts) -> AgentView:
         pods=running,
         connectors=tuple(_connectors(agent, facts.connectors)),
         sandbox=_sandbox(agent, running),
+        objectives=objectives.objectives(agent),
+        release_gate=objectives.release_gate(agent),
         invoke=status.endpoints.invoke if status.endpoints else None,
         tasks=status.endpoints.tasks if status.endpoints else None,
         not_acted_on=findings.not_acted_on(spec),

@@ -25,7 +25,7 @@ _BY_READY = {
     ConditionStatus.FALSE: Tone.BAD,
     ConditionStatus.UNKNOWN: Tone.UNKNOWN,
 }
-_ONLY_A_WARNING = {"ActedOn", "Isolated", "DefinitionsPinned"}
+_ONLY_A_WARNING = {"ActedOn", "Isolated", "DefinitionsPinned", "SLOCompliant"}
 
 
 def of_condition(condition: Condition) -> Tone:
