@@ -24,8 +24,9 @@ log = structlog.get_logger(__name__)
 class Draws:
     """The draws of one instance.
 
-    What is told is true of every draw that is committed afterwards: a draw by an older weight that is under way is
-    waited for before the newer weight is told. So once all instances have told weight 0, no task begins on the
+    What is told is true of every draw that is committed afterwards. A draw asks inside its transaction whether its
+    weight still holds, and this instance's transactions follow one another: a draw by an older weight is committed
+    before the newer weight is told, or not at all. So once all instances have told weight 0, no task begins on the
     candidate any more.
     """
 
@@ -36,7 +37,6 @@ class Draws:
         self._database = database
         self._instance = instance
         self._splits: dict[Key, Split] = {}
-        self._binding: set[asyncio.Task[Task | Stay | Stale | None]] = set()
         self._changed = asyncio.Event()
         known.listen(self._on_change)
 
@@ -53,11 +53,7 @@ class Draws:
             silent=timedelta(seconds=self._settings.takeover),
             is_current=lambda: self._split(agent) == draw.split,
         )
-        work = asyncio.create_task(self._database.alone(lambda c: assignments.bind(c, binding)))
-        self._binding.add(work)
-        work.add_done_callback(self._binding.discard)
-        # Shielded: a draw that may be committed is not forgotten because nobody waits for it any more.
-        return await asyncio.shield(work)
+        return await self._database.write(lambda c: assignments.bind(c, binding), (assignments.LOCK,))
 
     async def follow(self) -> None:
         """Never returns. Tells at once what has changed, and with each heartbeat what holds."""
@@ -77,8 +73,6 @@ class Draws:
         """Say by which upgrades and weights this instance draws."""
         self._changed.clear()
         seen = {f"{key.namespace}/{key.name}": said(split) for key, split in self._splits.items()}
-        if self._binding:
-            await asyncio.wait(set(self._binding))
         await self._database.write(lambda c: assignments.tell_seen(c, self._instance, seen))
 
     def _on_change(self, kind: Kind, key: Key, _body: object) -> None:

@@ -100,7 +100,7 @@ async def test_a_task_begins_on_the_arm_that_its_hash_draws(built: House):
 async def test_the_feed_goes_on_after_a_number(built: House):
     """In pages, without gaps; what still runs has no end, and has one in the next answer."""
     async with both(built, 50):
-        running = (await built.task({"sleep": 1}, ANSWER)).json()["id"]
+        running = (await built.task({"sleep": 4}, ANSWER)).json()["id"]
         await built.in_phase(running, "Running")
         for _ in range(4):
             await built.done(ANSWER)
@@ -112,7 +112,7 @@ async def test_the_feed_goes_on_after_a_number(built: House):
         assert (await asked(built, "/traffic"))["inFlight"] == {first[0]["revision"]: 1}
         await built.ended(running)
         again = (await asked(built, "/outcomes", rollout="upgrade-1", limit=1))["items"][0]
-        assert (again["task"], again["phase"], again["seconds"] >= 1) == (running, "Succeeded", True)
+        assert (again["task"], again["phase"], again["seconds"] >= 4) == (running, "Succeeded", True)
         assert (await asked(built, "/outcomes", rollout="another"))["items"] == []
 
 
@@ -207,7 +207,8 @@ async def test_no_more_tasks_than_the_weight_allows(built: House, store: str):
             await agreed(built, weight)
             if weight == 0:
                 before = max(row.assignment for row in await recorded(store))
-            await asyncio.sleep(0.4)
+            enough = len(sent) + 8
+            await eventually(lambda enough=enough: len(sent) >= enough)
         for each in sending:
             each.cancel()
         await asyncio.gather(*sending, return_exceptions=True)

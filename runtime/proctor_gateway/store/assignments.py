@@ -16,6 +16,7 @@ from proctor_gateway.store import lifecycle, owners
 from proctor_gateway.store.tables import assignments, conversations, counters, instances, outcomes, tasks
 from proctor_gateway.tasks import OPEN, Phase, Purpose, Running, Task, instant, money
 
+LOCK: Final = "assignments"
 _COUNTER: Final = "assignments"
 _NEXT: Final = {
     name: dialect.insert(counters)
@@ -50,9 +51,9 @@ class Stale:
 def bind(connection: sa.Connection, binding: Binding) -> Task | Stay | Stale | None:
     """Begin the task's first attempt on the drawn revision, and record the draw.
 
-    Stay: the conversation began elsewhere, so the task belongs there. None: as `lifecycle.dispatch`. To be run in a
-    transaction of its own, never in a group: the counter's row is locked until the commit, and a group would hold it
-    while it waits for rows that another replica holds.
+    Stay: the conversation began elsewhere, so the task belongs there. None: as `lifecycle.dispatch`. To be run under
+    LOCK, which is taken before anything else and held until the commit: so numbers are committed in their order, and
+    nobody waits for the counter while holding what another one waits for.
     """
     number = int(connection.execute(_NEXT[connection.dialect.name]).scalar_one())
     if not binding.is_current() or not _may_draw(connection, binding):
@@ -142,7 +143,7 @@ class Feed:
 def listed(connection: sa.Connection, feed: Feed) -> list[dict[str, Any]]:
     """The draws that count, in their order, each with what became of it so far."""
     query = (
-        sa.select(assignments, outcomes, assignments.c.task.label("id"), tasks.c.phase.label("now"))
+        sa.select(assignments, outcomes, assignments.c.task.label("id"), tasks.c.phase.label("now"), tasks.c.deadline)
         .outerjoin(outcomes, outcomes.c.task == assignments.c.task)
         .outerjoin(tasks, tasks.c.id == assignments.c.task)
         .where(
@@ -166,7 +167,7 @@ def _item(row: Mapping[Any, Any]) -> dict[str, Any]:
         "arm": row[assignments.c.arm],
         "propensity": row[assignments.c.propensity],
         "assignedAt": instant(row[assignments.c.assigned_at]),
-        "deadline": instant(row[assignments.c.deadline]),
+        "deadline": instant(_deadline(row)),
         "finishedAt": instant(row[outcomes.c.finished_at]),
         "phase": row[outcomes.c.phase] or row["now"] or Phase.RUNNING,
         "reason": row[outcomes.c.reason],
@@ -180,6 +181,14 @@ def _item(row: Mapping[Any, Any]) -> dict[str, Any]:
         "confidence": row[outcomes.c.confidence],
         "conversation": row[assignments.c.conversation],
     }
+
+
+def _deadline(row: Mapping[Any, Any]) -> datetime | None:
+    """When the task's time is over, which moves on while it waits for people; None while it does."""
+    if row["now"] == Phase.INPUT_REQUIRED:
+        return None
+    found: datetime = row[tasks.c.deadline] or row[assignments.c.deadline]
+    return found
 
 
 def _success(row: Mapping[Any, Any]) -> bool | None:
