@@ -63,6 +63,19 @@ class Gateway:
         """Ask for the task's end; one that has ended stays as it is."""
         return self._task("POST", f"/{segment(task)}/cancel")
 
+    def unresolved(self) -> tuple[tuple[Task, tuple[Call, ...]], ...]:
+        """The agent's tasks of which an effect is unknown, whoever sent them, and those effects."""
+        answer = self._ask("GET", "", base=self._path.removesuffix("/tasks") + "/unresolved")
+        return tuple(
+            (_parsed(Task.model_validate, each), tuple(_parsed(Call.model_validate, call) for call in each["unknown"]))
+            for each in answer["items"]
+        )
+
+    def resolve(self, task: str, call: str, action: str, result: Any = None) -> Task:
+        """Say what became of a call of which nobody knows."""
+        body = {"call": call, "action": action} | ({} if result is None else {"result": result})
+        return self._task("POST", f"/{segment(task)}/resolve", json=body)
+
     def calls(self, task: str) -> tuple[Call, ...]:
         """What the task has asked of models and tools, in order."""
         answer = self._ask("GET", f"/{segment(task)}/calls")
@@ -83,10 +96,10 @@ class Gateway:
     def _task(self, method: str, path: str, **options: Any) -> Task:
         return _parsed(Task.model_validate, self._ask(method, path, **options))
 
-    def _ask(self, method: str, path: str, *, wait: float = 0, **options: Any) -> Any:
+    def _ask(self, method: str, path: str, *, wait: float = 0, base: str | None = None, **options: Any) -> Any:
         with _reached(str(self._client.base_url)):
             timeout = httpx2.Timeout(_MARGIN_SECONDS, read=wait + 30.0)
-            response = self._client.request(method, f"{self._path}{path}", timeout=timeout, **options)
+            response = self._client.request(method, f"{base or self._path}{path}", timeout=timeout, **options)
         if response.is_error:
             raise _problem(response, self._agent)
         try:

@@ -14,7 +14,21 @@ from proctor.cli.terminal import Terminal
 from proctor.cli.wording import printable
 
 _NAME = "kubectl proctor"
-VERBS = ("status", "explain", "invoke", "tasks", "logs", "plan", "rollout", "slo", "audit")
+VERBS = (
+    "status",
+    "explain",
+    "invoke",
+    "tasks",
+    "resolve",
+    "approvals",
+    "approve",
+    "reject",
+    "logs",
+    "plan",
+    "rollout",
+    "slo",
+    "audit",
+)
 """In the order of a day's work; each is the function, or the `app`, of the module of that name in `verbs`."""
 
 

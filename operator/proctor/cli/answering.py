@@ -1,0 +1,68 @@
+"""What `approve` and `reject` have in common: the question is shown whole, and only then answered."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from proctor.cli import voting
+from proctor.cli.cluster import Cluster
+from proctor.cli.draw import approval as draw
+from proctor.cli.errors import CliError, Misused
+from proctor.cli.terminal import Terminal
+from proctor.cli.voting import Answer
+from proctor.cli.wording import printable
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The Approval.")]
+Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; the agent and the record are told.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again. Needs --digest, to say what was looked at.")]
+Digest = Annotated[
+    str | None,
+    typer.Option("--digest", metavar="SHA256", help="Answer only if this is what is asked: the digest that was shown."),
+]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the command line says."""
+
+    name: str
+    answer: Answer
+    digest: str | None
+    is_sure: bool
+
+
+def answer(cluster: Cluster, given: Given) -> None:
+    """Show the question, make sure, vote. Raises CliError when it is not what was looked at."""
+    if given.is_sure and given.digest is None:
+        raise Misused("--yes needs --digest: say which question you have looked at")
+    terminal, now = Terminal.here(), datetime.now(UTC)
+    found = voting.question(cluster, cluster.namespace, given.name)
+    asked = found.spec.subject.digest
+    if given.digest is not None and asked not in {given.digest, f"sha256:{given.digest}"}:
+        raise CliError(f"{given.name} asks something else by now: its digest is {asked}")
+    if not given.is_sure:
+        terminal.note(draw.whole(found, voting.effect_of(cluster, found), now))
+        if given.answer.arguments is not None:
+            terminal.note(Text(f"Instead with  {printable(json.dumps(given.answer.arguments))}", "warn"))
+        typer.confirm(f"{given.answer.decision}?", abort=True, err=True)
+    user = voting.vote(cluster, found, given.answer, now)
+    terminal.note(Text(f"{given.name}: {given.answer.decision} by {printable(user)}", "good"))
+
+
+def arguments_in(text: str | None) -> dict[str, Any] | None:
+    """The arguments that were typed. Raises Misused unless they are a JSON object."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise Misused(f"--arguments is not JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise Misused("--arguments is not a JSON object")
+    return value

@@ -1,0 +1,117 @@
+"""Approvals as a person meets them: read, and answered in the person's own name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from proctor.api import digest, names
+from proctor.api.approval import Approval
+from proctor.api.fields import format_time
+from proctor.api.meta import Invalid
+from proctor.cli.cluster import APPLY_PATCH, Cluster
+from proctor.cli.errors import CliError, Misused
+from proctor.cli.resources import CONNECTORS, Resource
+from proctor.policy.votes import Pending, tally
+
+APPROVALS: Final = Resource(names.API_VERSION, "Approval", "approvals")
+_REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person says: one of the options, why, and what takes the place of the call's arguments."""
+
+    decision: str
+    comment: str = ""
+    arguments: dict[str, Any] | None = None
+
+
+def questions(cluster: Cluster, namespace: str | None) -> list[Approval]:
+    """All Approvals that can be read, those that wait first, then the newest."""
+    found = [_readable(each) for each in cluster.list(APPROVALS, namespace)]
+    known = [each for each in found if each is not None]
+    return sorted(known, key=lambda each: (each.status.decision is not None, each.spec.deadline))
+
+
+def question(cluster: Cluster, namespace: str, name: str) -> Approval:
+    """The Approval. Raises CliError for one that cannot be trusted to ask what it shows."""
+    try:
+        found = Approval.parse(cluster.get(APPROVALS, namespace, name))
+    except Invalid as exc:
+        raise CliError(f"Approval {namespace}/{name} cannot be read: {exc}") from exc
+    call = found.spec.subject.tool_call
+    if call is not None:
+        shown = digest.sha256({"toolCall": call.model_dump(mode="json", by_alias=True)})
+        if shown != found.spec.subject.digest:
+            raise CliError(f"Approval {namespace}/{name}: its digest is not that of the call that it shows")
+    return found
+
+
+def effect_of(cluster: Cluster, approval: Approval) -> str | None:
+    """What the call would do by its declared class; None if nobody says."""
+    call = approval.spec.subject.tool_call
+    if call is None:
+        return None
+    try:
+        body = cluster.find(CONNECTORS, approval.metadata.namespace, call.connector)
+    except CliError:
+        return None
+    tools = (body or {}).get("spec", {}).get("tools", ())
+    return next((str(each.get("effect", "Once")) for each in tools if each.get("name") == call.tool), "Once")
+
+
+def is_open(approval: Approval, now: datetime) -> bool:
+    """Whether an answer still counts."""
+    return approval.status.decision is None and isinstance(tally(approval, now), Pending)
+
+
+def whoami(cluster: Cluster) -> str:
+    """Who the API server says the person is."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = cluster.send("POST", _REVIEWS, body, "who you are")
+    return str(answer["status"]["userInfo"]["username"])
+
+
+def vote(cluster: Cluster, approval: Approval, answer: Answer, now: datetime) -> str:
+    """Write the person's vote; who it was written for. The API server holds that it is the person's own."""
+    _check(approval, answer, now)
+    user = whoami(cluster)
+    if any(each.user == user for each in approval.status.votes):
+        raise CliError(f"{user} has voted on {approval.metadata.name}: a vote is not changed")
+    said: dict[str, Any] = {
+        "user": user,
+        "decision": answer.decision,
+        "digest": approval.spec.subject.digest,
+        "at": format_time(now.replace(microsecond=0)),
+    }
+    said |= {"comment": answer.comment} if answer.comment else {}
+    said |= {"answer": {"arguments": answer.arguments}} if answer.arguments is not None else {}
+    identity = {"name": approval.metadata.name, "namespace": approval.metadata.namespace}
+    body = {"apiVersion": names.API_VERSION, "kind": "Approval", "metadata": identity, "status": {"votes": [said]}}
+    path = f"{APPROVALS.path(approval.metadata.namespace, approval.metadata.name)}/status"
+    # Each voter is a field manager of their own: under one name, the second vote would take the first back.
+    manager = f"kubectl-proctor-{hashlib.sha256(user.encode()).hexdigest()[:12]}"
+    about = f"Approval {approval.metadata.namespace}/{approval.metadata.name}"
+    cluster.send("PATCH", path, body, about, content_type=APPLY_PATCH, fieldManager=manager)
+    return user
+
+
+def _check(approval: Approval, answer: Answer, now: datetime) -> None:
+    name = approval.metadata.name
+    options = [option.name for option in approval.spec.choices]
+    if answer.decision not in options:
+        raise Misused(f"{name}: {answer.decision} is not one of {', '.join(options)}")
+    if answer.arguments is not None and approval.spec.subject.tool_call is None:
+        raise Misused(f"{name}: it asks about no call of a tool, so there are no arguments to set")
+    if not is_open(approval, now):
+        raise CliError(f"{name} is decided or over: an answer changes nothing any more")
+
+
+def _readable(body: dict[str, Any]) -> Approval | None:
+    try:
+        return Approval.parse(body)
+    except Invalid:
+        return None
