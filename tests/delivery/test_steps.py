@@ -409,8 +409,8 @@ def test_an_alarm_of_the_watch_brings_the_old_one_back() -> None:
     assert stable_of(reverting) == CANDIDATE
     assert set(live_revisions(reverting)) == {STABLE, CANDIDATE}
     back = after(reverting, seen(revisions={STABLE: WHOLE, CANDIDATE: WHOLE})).rollout
-    assert isinstance(back, Failed)
-    assert (back.stable, back.blocked, back.reason) == (STABLE, CANDIDATE, "RolledBack")
+    assert isinstance(back, Aborting)
+    assert (stable_of(back), back.stage, back.cause.reason) == (STABLE, Stage.WITHDRAWING, "WatchAlarm")
 
 
 PLACES = st.builds(Place, st.just(upgrade()), st.integers(0, 7), st.sampled_from([T0, NOW]), st.sampled_from([0, 25]))

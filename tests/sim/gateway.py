@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from proctor.api.connector import Connector
 from proctor.plan.connector import NoProbe, Probe, ProbedTool
-from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
+from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Trials, Watched
 from tests.sim.cluster.kinds import Ref
 from tests.sim.cluster.store import Store
 from tests.sim.timeline import Timeline
@@ -80,6 +80,11 @@ class SimulatedGateway:
         """What it does now."""
         found = await self._asked(namespace, name)
         return found if isinstance(found, NoAnswer) else found.traffic()
+
+    async def finished(self, namespace: str, name: str, watched: Watched) -> Finished | NoAnswer:
+        """The tasks of a revision in the order of their ends."""
+        found = await self._asked(namespace, name)
+        return found if isinstance(found, NoAnswer) else found.finished(watched)
 
     async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
         """Takes a batch of trials."""

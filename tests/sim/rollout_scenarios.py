@@ -61,6 +61,11 @@ def _furnish(world: World) -> None:
     world.create(agents.agent(evals=evals, rollout=RULES, slos=_SLOS))
 
 
+def _furnish_watched(world: World) -> None:
+    _furnish(world)
+    world.edit(AGENT, {"spec": {"rollout": {**RULES, "rollback": {"watch": {"for": "10m", "runLength": 1000}}}}})
+
+
 def _improve(world: World) -> None:
     world.gateway.live(AGENT).begin(PER_SECOND)
     instruct("Better.")(world)
@@ -197,5 +202,12 @@ SCENARIOS = (
         seconds=30,
     ),
     Upgrading("deleted", SERVING, with_tasks((0, instruct("Second.")), (18, delete(AGENT))), _nothing, seconds=20),
+    Upgrading(
+        "decays once it is stable",
+        staged(_furnish_watched),
+        with_tasks((0, instruct("DECAYS"))),
+        _refused("DECAYS", "WatchAlarm", "RolledBack", None),
+        seconds=120,
+    ),
     Upgrading("undone", IMPROVED, with_tasks((1, undo)), _serves(INSTRUCTIONS, "Promoted"), seconds=20),
 )

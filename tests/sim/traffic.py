@@ -1,7 +1,8 @@
 """Live tasks and trials as the gateway has them: drawn by the status that it has seen, good or bad by the revision.
 
 Which revision is good is written in its instructions, so that nothing but the cluster has to be remembered: `FAILS`
-fails half of its live tasks, `WORSENS` those that are run again, `FLUNKS` its exam; any other is good.
+fails half of its live tasks, `WORSENS` those that are run again, `FLUNKS` its exam, and `DECAYS` fails once it is
+stable; any other is good.
 """
 
 from __future__ import annotations
@@ -13,7 +14,18 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from proctor.plan.said import Batch, NoAnswer, OutcomeItem, Outcomes, Traffic, TrialItem, Trials
+from proctor.plan.said import (
+    Batch,
+    Finished,
+    FinishedItem,
+    NoAnswer,
+    OutcomeItem,
+    Outcomes,
+    Traffic,
+    TrialItem,
+    Trials,
+    Watched,
+)
 from tests.sim.cluster.controllers import is_ready
 from tests.sim.cluster.kinds import Body, Ref, labels_of
 from tests.sim.cluster.store import Store
@@ -118,7 +130,9 @@ class LiveTasks:
         return any(is_ready(pod) for pod in pods)
 
     def _failing(self, revision: str) -> float:
-        return 0.5 if "FAILS" in self._instructions(revision) else 0.02
+        instructions = self._instructions(revision)
+        is_late = "DECAYS" in instructions and self.seen.get("revision", {}).get("stable") == revision
+        return 0.8 if is_late else 0.5 if "FAILS" in instructions else 0.02
 
     def _failing_again(self, revision: str) -> float:
         return 0.5 if "WORSENS" in self._instructions(revision) else 0.02
@@ -152,6 +166,14 @@ class LiveTasks:
         now = self.timeline.now()
         drawn = (task for task in self.tasks if task.rollout == rollout and task.arm and task.number > after)
         return Outcomes(items=tuple(task.item(now) for task in drawn), as_of=now)
+
+    def finished(self, watched: Watched) -> Finished:
+        """The tasks of a revision that have ended since then, after the one that is known."""
+        now, after = self.timeline.now(), int(watched.cursor or 0)
+        ours = (task for task in self.tasks if task.revision == watched.revision and watched.since <= task.ends <= now)
+        items = (task.item(now) for task in ours if task.number > after)
+        listed = (FinishedItem(**each.model_dump(), cursor=str(each.assignment)) for each in items)
+        return Finished(items=tuple(listed), as_of=now)
 
     def put(self, batch: Batch) -> NoAnswer | None:
         """Takes a batch; another body under the same name is refused."""

@@ -295,9 +295,8 @@ def blocked_of(rollout: Rollout) -> str | None:
     match rollout:
         case Failed(blocked=blocked):
             return blocked
-        case Aborting(upgrade=upgrade, cause=cause) if cause.blocks:
-            return upgrade.candidate
         case _:
+            # One that is withdrawn is named as the candidate until it is gone: by that the gateways' word is verified.
             return None
 
 

@@ -85,7 +85,7 @@ def reverting(rollout: Reverting, wanted: Wanted, evidence: Evidence, now: datet
     if not evidence.is_ready(upgrade.stable):
         return Decision(rollout)
     told = Outcome("RolledBack", f"{upgrade.stable} serves again in place of {upgrade.candidate}", is_warning=True)
-    return Decision(_gone(upgrade, rollout.cause, now), (told,))
+    return Decision(Aborting(upgrade, Stage.WITHDRAWING, now, rollout.cause), (told,))
 
 
 def _gone(upgrade: Upgrade, cause: Cause, now: datetime) -> Settled | Failed:

@@ -93,7 +93,9 @@ def observations(items: Iterable[OutcomeItem], measures: tuple[Measure, ...], sp
     ]
 
 
-def make_record(agent: Agent, upgrade: Upgrade, ledger: Ledger, kept: Manifest | None) -> Manifest:
+def make_record(
+    agent: Agent, upgrade: Upgrade, ledger: Ledger, kept: Manifest | None, watch: str | None = None
+) -> Manifest:
     """The ConfigMap of the evidence. With the version that was read it is a compare-and-swap: no evidence is lost."""
     metadata = agent.metadata
     version = {"resourceVersion": kept["metadata"]["resourceVersion"]} if kept else {}
@@ -113,6 +115,7 @@ def make_record(agent: Agent, upgrade: Upgrade, ledger: Ledger, kept: Manifest |
             "upgrade": ledger.upgrade,
             "measures": json.dumps([_kept(each) for each in ledger.measures], separators=(",", ":")),
             "capital": record.dump(ledger.capital),
+            **({"watch": watch} if watch else {}),
         },
     }
 
@@ -132,12 +135,13 @@ def _observation(item: OutcomeItem, measures: tuple[Measure, ...], spec: AgentSp
         propensity=float(item.propensity or 0),
         deadline=deadline,
         finished_at=item.finished_at,
-        bad={each.name: _badness(item, each.indicator) for each in measures} if item.finished_at else {},
+        bad={each.name: badness(item, each.indicator) for each in measures} if item.finished_at else {},
         guard=_guard(item, spec),
     )
 
 
-def _badness(item: OutcomeItem, indicator: Indicator) -> float | None:  # noqa: PLR0911 - one for each indicator
+def badness(item: OutcomeItem, indicator: Indicator) -> float | None:  # noqa: PLR0911 - one for each indicator
+    """What an ended task counts as: 1 is bad, 0 is good; None where the indicator does not apply to it."""
     if item.phase == _CANCELLED:
         # The caller's own decision says nothing of the revision.
         return None

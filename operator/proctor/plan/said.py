@@ -29,7 +29,7 @@ class NoAnswer:
 class OutcomeItem(Report):
     """One live task of a rollout. One that still runs has no `finished_at`."""
 
-    assignment: int
+    assignment: int = 0
     task: str
     revision: str
     arm: str | None = None
@@ -49,6 +49,20 @@ class OutcomeItem(Report):
     quality: float | None = None
     confidence: float | None = None
     conversation: bool = False
+
+
+class FinishedItem(OutcomeItem):
+    """One live task of a revision that has ended; `cursor` orders them by their ends."""
+
+    cursor: str
+    assigned_at: Time | None = None  # type: ignore[assignment] # it does not matter when it began
+
+
+class Finished(Report):
+    """Live tasks of a revision in the order in which they ended."""
+
+    items: tuple[FinishedItem, ...] = ()
+    as_of: Time
 
 
 class Outcomes(Report):
@@ -110,6 +124,15 @@ class Trials(Report):
 
 
 @dataclass(frozen=True)
+class Watched:
+    """Of which live tasks to hear: of a revision, ended since then, after the one that the cursor names."""
+
+    revision: str
+    since: datetime
+    cursor: str = ""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Trials to run. The same name with the same body is the same batch, however often it is sent."""
 
@@ -123,12 +146,13 @@ class Heard:
 
     outcomes: Outcomes | NoAnswer | None = None
     traffic: Traffic | NoAnswer | None = None
+    finished: Finished | NoAnswer | None = None
     trials: Trials | NoAnswer | None = None
     at: datetime | None = None
 
     @property
     def silence(self) -> NoAnswer | None:
         """The first question that was not answered. That a batch is not known yet is an answer."""
-        answers = (self.outcomes, self.traffic, self.trials)
+        answers = (self.outcomes, self.traffic, self.finished, self.trials)
         silent = (each for each in answers if isinstance(each, NoAnswer) and not each.is_missing)
         return next(silent, None)

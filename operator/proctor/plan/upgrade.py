@@ -18,17 +18,21 @@ from proctor.delivery.phases import (
     Rollout,
     Starting,
     Upgrade,
+    Watching,
 )
 from proctor.plan import comparison, evidence, question, rehearsal
 from proctor.plan.comparison import Ledger
 from proctor.plan.progress import rollout_of
 from proctor.plan.rehearsal import Rehearsed
-from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic
+from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Watched
+from proctor.plan.vigil import Vigil, vigil_of, watched
+from proctor.plan.vigil import kept as keep
 from proctor.plan.world import Manifest, World
 
 POLL = timedelta(seconds=2)
 """Between two looks at an upgrade that is under way."""
 
+_WATCH_POLL = timedelta(seconds=30)
 NOT_ASKED = "the gateway has not been asked yet"
 
 
@@ -39,6 +43,8 @@ class Questions:
     outcomes: tuple[str, int] | None = None
     """The id of the upgrade, and the last assignment that is known."""
     traffic: bool = False
+    finished: Watched | None = None
+    """Of a promoted revision that is watched: its tasks."""
     suites: tuple[tuple[str, str], ...] = ()
     """Of an exam: each suite's name and its ConfigMap."""
 
@@ -53,6 +59,8 @@ def questions(agent: Agent, owned: tuple[Manifest, ...]) -> Questions:
         return Questions()
     if isinstance(rollout, Aborting):
         return Questions(traffic=True)
+    if isinstance(rollout, Watching):
+        return Questions(finished=Watched(upgrade.candidate, rollout.since, _cursor(agent, upgrade, owned)))
     if phases.place_of(rollout) is None:
         return Questions()
     suites = tuple((each.name, each.config_map_ref.name) for each in agent.spec.evals)
@@ -65,6 +73,22 @@ def _watermark(agent: Agent, upgrade: Upgrade, owned: tuple[Manifest, ...]) -> i
         return comparison.ledger_of(_record(agent, upgrade, owned), upgrade, agent.spec).capital.watermark
     except UnreadableError:
         return -1
+
+
+def _cursor(agent: Agent, upgrade: Upgrade, owned: tuple[Manifest, ...]) -> str:
+    vigil = _vigil(agent, upgrade, _record(agent, upgrade, owned))
+    return vigil[1].cursor if vigil else ""
+
+
+def _vigil(agent: Agent, upgrade: Upgrade, kept: Manifest | None) -> tuple[Ledger, Vigil] | None:
+    """The watch as it was kept; None without evidence to go by, as of a revision that only went back to its place."""
+    if kept is None:
+        return None
+    try:
+        ledger = comparison.ledger_of(kept, upgrade, agent.spec)
+    except UnreadableError:
+        return None
+    return ledger, vigil_of(kept, ledger, agent.spec)
 
 
 def _record(agent: Agent, upgrade: Upgrade, owned: tuple[Manifest, ...]) -> Manifest | None:
@@ -80,6 +104,8 @@ class Known:
     ledger: Ledger | None = None
     record: Manifest | None = None
     """The ledger as it was read, before what the gateway said was added."""
+    watch: str | None = None
+    """The watch over a promoted revision, as it is to be kept."""
     rehearsed: Rehearsed = field(default_factory=Rehearsed)
     batch: Batch | None = None
     """Trials that the gateway does not know of yet."""
@@ -94,8 +120,22 @@ def known_of(world: World, rollout: Rollout | None, now: datetime) -> Known:
     seen = replace(seen, traffic=_traffic(world, upgrade), outage=_outage(world))
     if isinstance(rollout, AwaitingApproval):
         seen = replace(seen, answer=question.answer_of(world, rollout, now))
+    if isinstance(rollout, Watching):
+        return _with_vigil(world, upgrade, seen)
     known = _with_ledger(world, rollout, upgrade, seen)
     return _with_trials(world, rollout, upgrade, known)
+
+
+def _with_vigil(world: World, upgrade: Upgrade, seen: Evidence) -> Known:
+    kept = _record(world.agent, upgrade, world.children)
+    begun = _vigil(world.agent, upgrade, kept)
+    if begun is None:
+        return Known(seen)
+    ledger, vigil = begun
+    if isinstance(world.heard.finished, Finished):
+        vigil = watched(vigil, world.heard.finished)
+    run_length = world.agent.spec.rollout.rollback.watch.run_length
+    return Known(replace(seen, alarm=vigil.alarm(run_length)), ledger, kept, keep(vigil))
 
 
 def _with_trials(world: World, rollout: Rollout, upgrade: Upgrade, known: Known) -> Known:
@@ -131,10 +171,10 @@ def _traffic(world: World, upgrade: Upgrade) -> facts.Traffic | None:
     said = world.heard.traffic
     if not isinstance(said, Traffic):
         return None
-    begun = said.begun.get(upgrade.candidate, 0) if said.rollout == upgrade.id else 0
+    is_seen = said.rollout == upgrade.id
+    begun = said.begun.get(upgrade.candidate, 0) if is_seen else 0
     return facts.Traffic(
-        # A gateway that knows of no upgrade at all sends nothing to the candidate either.
-        is_withdrawn=said.agreed and said.weight == 0,
+        is_withdrawn=said.agreed and is_seen and said.weight == 0,
         in_flight=said.in_flight.get(upgrade.candidate, 0),
         begun=begun,
     )
@@ -144,17 +184,19 @@ def _outage(world: World) -> str | None:
     silence = world.heard.silence
     if silence is not None:
         return silence.reason
-    return None if isinstance(world.heard.outcomes, Outcomes) else NOT_ASKED
+    is_heard = isinstance(world.heard.outcomes, Outcomes) or isinstance(world.heard.finished, Finished)
+    return None if is_heard else NOT_ASKED
 
 
 def make_records(world: World, rollout: Rollout, known: Known) -> tuple[Manifest, ...]:
     """What was measured, to be written before anything that rests on it; nothing that is as it was read."""
     upgrade = phases.upgrade_of(rollout)
-    if upgrade is None or phases.place_of(rollout) is None:
+    if upgrade is None or (phases.place_of(rollout) is None and not isinstance(rollout, Watching)):
         return ()
     made = []
     if known.ledger is not None:
-        made.append((comparison.make_record(world.agent, upgrade, known.ledger, known.record), known.record))
+        record = comparison.make_record(world.agent, upgrade, known.ledger, known.record, known.watch)
+        made.append((record, known.record))
     if known.rehearsed.reports:
         baseline = rehearsal.make_baseline(world.agent, upgrade, known.rehearsed.reports)
         made.append((baseline, world.child("ConfigMap", baseline["metadata"]["name"])))
@@ -181,3 +223,10 @@ def replicas_of(rollout: Rollout, revision: str, replicas: int, weight: int, the
 def is_followed(rollout: Rollout) -> bool:
     """Whether the gateway has something to say about the rollout that nothing else would wake us for."""
     return phases.place_of(rollout) is not None or isinstance(rollout, Aborting)
+
+
+def look_after(rollout: Rollout) -> timedelta | None:
+    """After how long the gateway is to be asked again; None while it has nothing to say about the rollout."""
+    if is_followed(rollout):
+        return POLL
+    return min(_WATCH_POLL, (rollout.until - rollout.since) / 4) if isinstance(rollout, Watching) else None

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
+from proctor.api.fields import format_time
 from proctor.plan.indications import IndicatorsAnswer
-from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
+from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Trials, Watched
 from proctor.plan.spending import UsageAnswer
 from proctor.shell.cache import Key
 
@@ -44,6 +45,16 @@ class GatewayClient:
     async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
         """What the gateways do now."""
         return await self.ask(Traffic, "GET", _path(namespace, name, "traffic"))
+
+    async def finished(self, namespace: str, name: str, watched: Watched) -> Finished | NoAnswer:
+        """The live tasks of a revision that have ended since then, at most a thousand, in the order of their ends."""
+        query = {
+            "revision": watched.revision,
+            "since": format_time(watched.since),
+            "after": watched.cursor,
+            "limit": str(_PAGE),
+        }
+        return await self.ask(Finished, "GET", _path(namespace, name, "finished"), query=query)
 
     async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
         """Has a batch of trials run, once however often it is asked for; None if it is taken."""

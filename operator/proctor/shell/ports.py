@@ -9,7 +9,7 @@ from typing import Protocol
 
 from proctor.api.connector import Connector
 from proctor.plan.connector import NoProbe, Probe
-from proctor.plan.said import Batch, NoAnswer, Outcomes, Traffic, Trials
+from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Trials, Watched
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
@@ -54,6 +54,9 @@ class Tasks(Protocol):
 
     async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
         """What the gateways do now."""
+
+    async def finished(self, namespace: str, name: str, watched: Watched) -> Finished | NoAnswer:
+        """The live tasks of a revision in the order in which they ended."""
 
     async def begin(self, namespace: str, name: str, batch: Batch) -> NoAnswer | None:
         """Has a batch of trials run, once however often it is asked for; None if it is taken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,12 +18,14 @@ from proctor_gateway.judge import judged, question_of
 from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import body_of, json_response, parsed_object
 from proctor_gateway.server.operator import agent_of, check_operator, number
-from proctor_gateway.store import assignments
+from proctor_gateway.store import assignments, finished
+from proctor_gateway.store.finished import Ends, read_cursor
 from proctor_gateway.tasks import instant
 
 _BASE: Final = "/internal/agents/{namespace}/{agent}"
 _LISTED: Final = 1000
 _MOST: Final = 10**18
+_SETTLING: Final = timedelta(seconds=3)
 
 
 class Upgrades:
@@ -37,6 +39,7 @@ class Upgrades:
         return [
             Route(f"{_BASE}/outcomes", self.outcomes, methods=["GET"]),
             Route(f"{_BASE}/traffic", self.traffic, methods=["GET"]),
+            Route(f"{_BASE}/finished", self.finished, methods=["GET"]),
             Route(f"{_BASE}/judge", self.judge, methods=["POST"]),
         ]
 
@@ -67,6 +70,30 @@ class Upgrades:
         agent, settings = agent_of(self._context, request), self._context.settings
         body = parsed_object(await body_of(request, settings.max_body, settings.body_timeout))
         return json_response(await judged(self._context, agent.metadata.namespace, question_of(body)))
+
+    async def finished(self, request: Request) -> Response:
+        """Live tasks of a revision in the order of their ends: since a time, or after the last that is known."""
+        await check_operator(self._context, request, "read outcomes")
+        path, query = request.path_params, request.query_params
+        try:
+            after = query.get("after", "")
+            since, task = read_cursor(after) if after else (datetime.fromisoformat(query.get("since", "")), "")
+            revision = query["revision"]
+        except (KeyError, ValueError) as exc:
+            raise Problem(400, Reason.INVALID_REQUEST, "revision, and since or after, are needed") from exc
+        now = self._context.clock.now()
+        # Ends are written down in groups, and not quite in their order: what is that young is told of next time.
+        ends = Ends(
+            namespace=path["namespace"],
+            agent=path["agent"],
+            revision=revision,
+            since=since,
+            after=task,
+            until=now - _SETTLING,
+            limit=number(request, "limit", _LISTED, _LISTED),
+        )
+        items = await self._context.database.read(lambda c: finished.listed(c, ends))
+        return json_response({"items": items, "asOf": instant(now)})
 
     async def traffic(self, request: Request) -> Response:
         """By which upgrade and weight this instance draws, whether all others do, and what each revision has."""
