@@ -7,9 +7,10 @@ exceed it together. So a call is granted only if its worst case still fits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from proctor.api.bounds import BudgetScope, Overrun, Period
@@ -38,10 +39,13 @@ class Account:
     start: datetime
     end: datetime
 
-    @property
-    def key(self) -> str:
-        """Its name in the store. Windows of two time zones that begin at one moment are one."""
-        return f"{self.per}/{self.start:%Y-%m-%dT%H:%M}/{self.scope}/{self.namespace}/{self.subject}"
+    key: str = field(init=False)
+    """Its name in the store. Windows of two time zones that begin at one moment are one."""
+
+    def __post_init__(self) -> None:
+        """Named once: it is looked at with every call."""
+        name = f"{self.per}/{self.start:%Y-%m-%dT%H:%M}/{self.scope}/{self.namespace}/{self.subject}"
+        object.__setattr__(self, "key", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,15 @@ class Allowance:
 
     def account(self, now: datetime) -> Account:
         """Where it is counted at that time."""
-        found: Window = window(self.per, self.zone, now)
-        return Account(self.scope, self.namespace, self.subject, self.per, found.start, found.end)
+        # All calendars turn at quarters of an hour.
+        quarter = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+        return _account(self.per, self.zone, self.scope, (self.namespace, self.subject), quarter)
+
+
+@lru_cache(maxsize=4096)
+def _account(per: Period, zone: str, scope: BudgetScope, whose: tuple[str, str], at: datetime) -> Account:
+    found: Window = window(per, zone, at)
+    return Account(scope, *whose, per, found.start, found.end)
 
 
 def day_of(namespace: str, agent: str) -> Allowance:

@@ -117,8 +117,9 @@ def parsed(body: bytes) -> Any:
     try:
         value = json.loads(body, parse_constant=_refuse)
         _measure(value)
-        # A lone surrogate cannot be written as UTF-8: neither hashed, nor kept, nor passed on.
-        json.dumps(value, ensure_ascii=False).encode()
+        if b"\\u" in body:
+            # A lone surrogate cannot be written as UTF-8: neither hashed, nor kept, nor passed on. It comes escaped.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise Problem(400, Reason.INVALID_REQUEST, f"the body is not JSON: {type(exc).__name__}") from exc
     return value

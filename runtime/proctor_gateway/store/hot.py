@@ -79,7 +79,8 @@ def execute(connection: sa.Connection, statement: Statement, params: Params | Se
     """As `connection.execute`. Raises the same exceptions; they hold no values."""
     many = not isinstance(params, Mapping)
     first: Params = params[0] if many else params  # type: ignore[index, assignment]
-    if connection.dialect.name != "sqlite" or not connection.in_transaction():
+    # Outside of a transaction only one thing is sure to need none: a look.
+    if connection.dialect.name != "sqlite" or not (isinstance(statement, sa.Select) or connection.in_transaction()):
         return connection.execute(statement, params)
     form = _form(connection, statement, first)
     if form is _USUAL:

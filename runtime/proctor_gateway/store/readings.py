@@ -7,7 +7,7 @@ same order, so that a call is judged by what had been read before it, not by wha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ from proctor.api import digest
 from proctor.policy.facts import Answered
 from proctor.policy.finding import Finding
 from proctor_gateway.calls import CallState, Kind
+from proctor_gateway.store import hot
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, policy_findings, tasks
 from proctor_gateway.store.tables import readings as table
@@ -27,6 +28,22 @@ _LONGEST: Final = 64 << 10
 """Characters of one trusted answer that are kept; a value beyond them has no known origin, and so is asked about."""
 _MOST: Final = 1_000
 _TURNS: Final = 50
+# The statements of the hot path are built once: to build one costs more than to run it.
+_TASK: Final = sa.select(
+    tasks.c.id,
+    tasks.c.namespace,
+    tasks.c.agent,
+    tasks.c.principal,
+    tasks.c.input,
+    tasks.c.conversation,
+    tasks.c.metadata,
+    tasks.c.created_at,
+).where(tasks.c.id == sa.bindparam("task"))
+_OWN: Final = (
+    sa.select(table.c.connector, table.c.tool, table.c.trusted, table.c.data, table.c.text)
+    .where(table.c.task == sa.bindparam("task"), table.c.attempt == sa.bindparam("attempt"))
+    .limit(sa.literal_column(str(_MOST)))
+)
 
 
 @dataclass(frozen=True)
@@ -67,13 +84,11 @@ def add(connection: sa.Connection, task: str, attempt: int, answer: Answered) ->
 
 def facts(connection: sa.Connection, task: str, attempt: int, asked: Asked | None) -> Read:
     """What is known of the attempt, and of the conversation that it goes on with."""
-    row = connection.execute(sa.select(tasks).where(tasks.c.id == task)).one_or_none()
+    row = hot.execute(connection, _TASK, {"task": task}).one_or_none()
     if row is None:
         return Read()
     before = _before(connection, row)
-    own = sa.and_(table.c.task == task, table.c.attempt == attempt)
-    query = sa.select(table).where(sa.or_(own, table.c.task.in_([each.id for each in before]))).limit(_MOST)
-    found = connection.execute(query).all()
+    found = _found(connection, task, attempt, [each.id for each in before])
     body = {
         "id": row.id,
         "input": row.input,
@@ -89,6 +104,15 @@ def facts(connection: sa.Connection, task: str, attempt: int, asked: Asked | Non
         _repeated(connection, task, attempt, asked) if asked else 0,
         body,
     )
+
+
+def _found(connection: sa.Connection, task: str, attempt: int, before: list[str]) -> Sequence[Any]:
+    if not before:
+        own: Sequence[Any] = hot.execute(connection, _OWN, {"task": task, "attempt": attempt}).all()
+        return own
+    is_own = sa.and_(table.c.task == task, table.c.attempt == attempt)
+    query = sa.select(table).where(sa.or_(is_own, table.c.task.in_(before))).limit(_MOST)
+    return connection.execute(query).all()
 
 
 def _before(connection: sa.Connection, row: Any) -> list[Any]:
