@@ -18,7 +18,7 @@ from proctor_gateway.reasons import Reason
 from proctor_gateway.record.pending import Desk, Facts, desk
 from proctor_gateway.store import hot
 from proctor_gateway.store.tables import calls, tasks
-from proctor_gateway.tasks import Fault
+from proctor_gateway.tasks import Fault, Purpose
 
 _MICROS: Final = 1_000_000
 _ASKED: Final = {Reason.INPUT_REQUIRED, Reason.APPROVAL_UNAVAILABLE}
@@ -39,6 +39,7 @@ _FACTS: Final = sa.select(
     tasks.c.principal,
     tasks.c.conversation,
     tasks.c.trace_id,
+    tasks.c.purpose,
 ).where(tasks.c.id == sa.bindparam("task"))
 _CALL: Final = sa.select(
     calls.c.attempt, calls.c.kind, calls.c.connector, calls.c.name, calls.c.effect, calls.c.started_at
@@ -159,7 +160,7 @@ def ended(connection: sa.Connection, row: Any, phase: str, fault: Fault | None, 
 def _who(facts: Facts, task: str, attempt: int | None) -> dict[str, Any]:
     return {
         "agent": present(namespace=facts.namespace, name=facts.agent, revision=facts.revision or None),
-        "run": present(id=task, attempt=attempt, trace=facts.trace),
+        "run": present(id=task, attempt=attempt, trace=facts.trace, purpose=facts.purpose),
         "principal": present(sub=facts.principal),
         "subject": facts.subject,
     }
@@ -189,7 +190,8 @@ def _facts(connection: sa.Connection, found: Desk, task: str) -> Facts:
         return known
     row = connection.execute(_FACTS, {"task": task}).one()
     subject = found.keyed([row.namespace, row.conversation or row.principal])
-    facts = Facts(row.namespace, row.agent, row.revision, row.principal, row.trace_id, subject)
+    purpose = None if row.purpose == Purpose.LIVE else row.purpose
+    facts = Facts(row.namespace, row.agent, row.revision, row.principal, row.trace_id, subject, purpose)
     if row.revision:
         found.remember(task, facts)
     return facts

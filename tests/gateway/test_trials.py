@@ -18,6 +18,7 @@ from tests.demo.processes import System
 from tests.gateway import objects
 from tests.gateway.house import House, house
 from tests.gateway.serving import eventually
+from tests.gateway.test_record import exported
 from tests.gateway.test_upgrades import agreed, both, operator
 
 REFUND = {"order_id": "O-50042", "amount": 12.5, "reason": "late"}
@@ -313,3 +314,20 @@ async def test_only_the_operator_has_trials_run(gateway: House):
     async with httpx2.AsyncClient(headers=headers, trust_env=False, verify=False) as http:
         assert (await http.put(url, json={})).status_code == 403
         assert (await http.get(url)).status_code == 403
+
+
+async def test_the_record_says_what_it_was_for(directory: Path, crm: System, payments: System):
+    """Whoever reads that a refund was called for reads, too, that it was in an exam; of live tasks nothing is said."""
+    async with house(directory, record_checkpoint_seconds=0.1) as built:
+        built.connect("payments", "MCP", f"{payments.url}/mcp", tools=objects.PAYMENT_TOOLS)
+        await built.settled()
+        async with both(built, 0) as (candidate, _, _):
+            await built.done({"answer": 1})
+            await put(built, "b", exam(candidate, [refund("O-90006")]))
+            (found,) = await over(built, "b")
+            _, _, records = await exported(built)
+    purposes = {
+        record.fields["run"]["id"]: record.fields["run"].get("purpose") for record in records if "run" in record.fields
+    }
+    assert purposes.pop(found["task"]) == "Evals"
+    assert set(purposes.values()) == {None}

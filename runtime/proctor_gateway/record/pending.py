@@ -32,6 +32,8 @@ class Facts:
     principal: str
     trace: str
     subject: str
+    purpose: str | None = None
+    """Of a task that is not live: what it did happened nowhere but here."""
 
 
 @dataclass
