@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,35 @@ async def test_the_feed_goes_on_after_a_number(built: House):
         again = (await asked(built, "/outcomes", rollout="upgrade-1", limit=1))["items"][0]
         assert (again["task"], again["phase"], again["seconds"] >= 4) == (running, "Succeeded", True)
         assert (await asked(built, "/outcomes", rollout="another"))["items"] == []
+
+
+async def test_ends_are_listed_in_their_order(built: House):
+    """Of one revision, in pages without gaps, whether or not lots were drawn; the newest a moment later."""
+    begun = datetime.now(UTC) - timedelta(minutes=1)
+    async with built.pod("s"):
+        done = [(await built.done(ANSWER))["id"] for _ in range(3)]
+        params = {"revision": built.revision, "since": begun.isoformat()}
+
+        async def all_told() -> bool:
+            return len((await asked(built, "/finished", **params))["items"]) == len(done)
+
+        await eventually(all_told)
+        first = (await asked(built, "/finished", **params, limit=2))["items"]
+        rest = (await asked(built, "/finished", revision=built.revision, after=first[-1]["cursor"]))["items"]
+        other = (await asked(built, "/finished", **{**params, "revision": "another"}))["items"]
+    assert [each["task"] for each in (*first, *rest)] == done
+    assert (first[0]["phase"], first[0]["success"]) == ("Succeeded", True)
+    assert other == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"revision": "a"}, {"revision": "a", "since": "soon"}, {"revision": "a", "after": "2026-11-02T08:00:00|t"}],
+)
+async def test_ends_need_a_revision_and_a_beginning(built: House, params: dict[str, str]):
+    """A question that is none is told what is missing."""
+    async with operator(built) as client:
+        assert (await client.get("/finished", params=params)).status_code == 400
 
 
 async def test_weight_0_draws_nobody(built: House):
