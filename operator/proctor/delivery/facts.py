@@ -25,6 +25,8 @@ class Wanted:
     """Whether it served before, so lately that its steps need not be gone through again."""
     freeze: str | None = None
     """Why no upgrade may begin or go on at present. A rollback always may."""
+    patience: int = 1
+    """How many times the tasks and the time of the spec each weight takes: more while little error budget is left."""
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -63,7 +63,7 @@ def verdict_of(place: Place, wanted: Wanted, evidence: Evidence, now: datetime) 
     analysis = Analysis(
         alpha=float(rules.alpha),
         beta=float(rules.beta),
-        min_tasks=until.min_tasks if until else 0,
+        min_tasks=until.min_tasks * wanted.patience if until else 0,
         # Time is counted for each weight by itself, in `_collecting`.
         min_duration=timedelta(),
         max_tasks=rules.max_tasks,
@@ -177,9 +177,9 @@ def _collecting(
     if verdict is None or verdict.reason == "EvidenceUnavailable" or step is None or step.weight is None:
         return Decision(rollout)
     until = step.until or Until()
-    ripe_at = place.since + until.min_duration
+    ripe_at = place.since + until.min_duration * wanted.patience
     seen = verdict.figures.candidate_tasks - place.offset
-    is_ripe = now >= ripe_at and seen >= until.min_tasks
+    is_ripe = now >= ripe_at and seen >= until.min_tasks * wanted.patience
     if isinstance(verdict, Promote) and (is_ripe or verdict.reason == "Inconclusive"):
         return advanced(place, wanted, evidence, now, verdict.message)
     if is_ripe and not wanted.is_last_weight(place.step):

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from proctor.api.bounds import BudgetGate
 from proctor.api.fields import format_decimal, format_duration
 from proctor.api.objectives import Objective, ObjectiveState, ObjectiveStatus, ReleaseGate
 from proctor.plan import conditions
@@ -42,7 +43,7 @@ class Reported:
     findings: tuple[Finding, ...] = ()
 
 
-def report(subject: Subject, known: Indications, now: datetime) -> Reported:
+def report(subject: Subject, known: Indications, now: datetime, floor: BudgetGate | None = None) -> Reported:
     """What the status should say now. The same facts give the same report, so it may be asked for at any time."""
     if not subject.objectives:
         return Reported()
@@ -54,7 +55,7 @@ def report(subject: Subject, known: Indications, now: datetime) -> Reported:
         slos=slos,
         compliance=f"{sum(each.state in _NOT_MISSED for each in slos)}/{len(slos)}",
         budget=_smallest_budget(slos),
-        gate=subject.gate if fresh is None else _gate(fresh),
+        gate=subject.gate if fresh is None else _told(release_gate(subject, known, floor)),
         findings=(_compliant(slos),),
     )
 
@@ -140,24 +141,22 @@ def _weighty(each: ObjectiveStatus) -> tuple[object, ...]:
     return (each.state, sli, each.budget_remaining, each.alerts_firing, each.alerts_left_out, each.revision)
 
 
-def _gate(fresh: Measured) -> ReleaseGate:
-    return _told(gate(judge(each, fresh.stable.get(each.name, {})) for each in fresh.objectives))
-
-
 def _told(found: Gate) -> ReleaseGate:
     return ReleaseGate(state=found.state, objective=found.objective, message=found.message or None)
 
 
-def release_gate(subject: Subject, known: Indications) -> Gate:
+def release_gate(subject: Subject, known: Indications, floor: BudgetGate | None = None) -> Gate:
     """What the error budgets mean for upgrades: as measured, or else as last recorded.
 
-    A restart of the operator, or an outage of the gateway, neither lifts a freeze nor makes one.
+    A restart of the operator, or an outage of the gateway, neither lifts a freeze nor makes one. `floor` is what
+    policies demand at least, also of objectives that hold up nothing by themselves.
     """
     fresh = _usable(subject, known)
-    found = _gate(fresh) if fresh is not None else subject.gate
-    if not subject.objectives or found is None:
+    if fresh is not None:
+        return gate((judge(each, fresh.stable.get(each.name, {})) for each in fresh.objectives), floor)
+    if not subject.objectives or subject.gate is None:
         return Gate()
-    return Gate(found.state, found.objective, found.message or "")
+    return Gate(subject.gate.state, subject.gate.objective, subject.gate.message or "")
 
 
 def _compliant(slos: Iterable[ObjectiveStatus]) -> Finding:

@@ -21,6 +21,7 @@ from proctor.plan.indications import Subject
 from proctor.plan.upgrade import Known
 from proctor.plan.wish import Wish
 from proctor.plan.world import Isolation, Manifest, World
+from proctor.policy import upgrades
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ class Upgrading:
     told: RolloutStatus | None
     known: Known
     last_command: str | None = None
+    frozen: str | None = None
+    """Why what the spec wants is not even begun; None if it is, or nothing else is wanted."""
 
     @classmethod
     def of(cls, world: World, wanted: Wish, decision: Decision, known: Known, now: datetime) -> Upgrading:
         """After a decision."""
         revision, told = telling.told(world, wanted, decision, known, now)
-        return cls(decision.rollout, revision, told, known, wanted.said)
+        rests = isinstance(decision.rollout, Settled) and decision.rollout.stable != wanted.wanted.revision
+        frozen = wanted.wanted.freeze if rests else None
+        return cls(decision.rollout, revision, told, known, wanted.said, frozen)
 
     @classmethod
     def as_it_was(cls, world: World, rollout: Rollout | None, known: Known) -> Upgrading:
@@ -57,14 +62,17 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
     stable = phases.stable_of(rollout) if rollout else None
     pods = seen.of(stable) if stable else None
     isolation = _isolation(world)
-    slos = objectives.report(Subject.of(agent), world.indications, now)
+    slos = objectives.report(Subject.of(agent), world.indications, now, upgrades.gate(world.standing.effective))
     spent = usage.report(agent.status.usage, world.spending, now)
     status = AgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=conditions.merge(
             agent.status.conditions,
             (
-                *_findings(world, rollout, seen, pods, obstacles, isolation),
+                *(
+                    _thawed_or(each, upgrading.frozen)
+                    for each in _findings(world, rollout, seen, pods, obstacles, isolation)
+                ),
                 *telling.health(rollout, upgrading.known),
                 *policy.condition(world.standing),
                 *slos.findings,
@@ -94,6 +102,13 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
         endpoints=_endpoints(world),
     )
     return status.dump()
+
+
+def _thawed_or(finding: Finding, frozen: str | None) -> Finding:
+    """What serves is well, but it is not what the spec says: somebody who waits for it has to know why."""
+    if frozen is None or finding.type != "Reconciling":
+        return finding
+    return conditions.true("Reconciling", "UpgradesFrozen", frozen)
 
 
 def _selector(agent: str, stable: str | None) -> str:

@@ -6,15 +6,22 @@ import re
 from dataclasses import dataclass
 
 from proctor.api import names
+from proctor.api.objectives import ReleaseState
 from proctor.api.progress import RevisionStatus
 from proctor.delivery.facts import Command, Verb, Wanted
 from proctor.delivery.phases import Starting, place_of
-from proctor.plan import revision
+from proctor.plan import objectives, revision
+from proctor.plan.indications import Subject
 from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
 from proctor.plan.world import Event, World
+from proctor.policy import upgrades
+from proctor.slo.gate import Gate
 
 _COMMAND = re.compile(r"^(?P<verb>[a-z-]+)@(?P<revision>[0-9a-f]{10})/(?P<nonce>[A-Za-z0-9._-]{1,64})$")
+
+_PATIENCE = 2
+"""With little error budget left, each weight takes twice the tasks and twice the time."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,14 @@ def wish_of(world: World) -> Wish:
         undone, words = _undo(command, own, known)
         told = (words,)
     target = undone.undone_to or own.hash
+    gate = _gate(world)
     wanted = Wanted(
         target,
         agent.spec.rollout,
         replicas_of(world),
         skips_steps=_served_lately(world, undone),
-        freeze=world.standing.freeze,
+        freeze=world.standing.freeze or _frozen(gate, undone),
+        patience=_PATIENCE if gate.state is ReleaseState.SLOW else 1,
     )
     return Wish(wanted, known, undone, command, said or agent.status.last_handled_command, told)
 
@@ -65,6 +74,19 @@ def unchanged(world: World, candidate: str) -> Wish:
     undone = RevisionStatus(undone_to=kept.undone_to, undone_from=kept.undone_from)
     known, said = revision.recorded(world.children), world.agent.status.last_handled_command
     return Wish(wanted, known, undone, _withdrawal(world, candidate), said)
+
+
+def _gate(world: World) -> Gate:
+    """What the error budgets mean for the agent's upgrades. Without steps there is nothing to slow or to hold."""
+    if not world.agent.spec.rollout.steps:
+        return Gate()
+    subject, floor = Subject.of(world.agent), upgrades.gate(world.standing.effective)
+    return objectives.release_gate(subject, world.indications, floor)
+
+
+def _frozen(gate: Gate, undone: RevisionStatus) -> str | None:
+    """Why no upgrade may begin for want of error budget. To go back is the remedy, and is never held up."""
+    return gate.message if gate.state is ReleaseState.FREEZE and undone.undone_to is None else None
 
 
 def _withdrawal(world: World, candidate: str) -> Command | None:

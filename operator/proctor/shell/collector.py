@@ -11,7 +11,7 @@ import structlog
 
 from proctor.api.agent import Agent
 from proctor.api.meta import Invalid
-from proctor.api.objectives import Objective
+from proctor.api.objectives import Objective, ReleaseGate
 from proctor.plan import objectives
 from proctor.plan.indications import IndicatorsAnswer, Subject, measured, question
 from proctor.plan.said import NoAnswer
@@ -62,6 +62,7 @@ class Collector:
         self._indicators = indicators
         self._clock = clock
         self._subjects: dict[Key, tuple[int | None, Subject | None]] = {}
+        self._gates: dict[Key, ReleaseGate | None] = {}
         self._has_rules = has_rules
         self._ruled: dict[Key, tuple[Objective, ...]] = {}
         self._is_ruled = False
@@ -87,8 +88,10 @@ class Collector:
         for key, subject in subjects.items():
             known = self._indicators.of(key.namespace, key.name)
             said = objectives.report(subject, known, now)
-            if (said.slos, said.gate) != (subject.reported, subject.gate):
+            # The gate in the status may be a policy's, which is not looked at here: only its turns matter.
+            if said.slos != subject.reported or said.gate != self._gates.get(key, subject.gate):
                 self._queue.add(key, now)
+            self._gates[key] = said.gate
         await self._wake_rules(subjects)
 
     async def _wake_rules(self, subjects: dict[Key, Subject]) -> None:
@@ -141,6 +144,8 @@ class Collector:
     def _forget_others(self, subjects: dict[Key, Subject]) -> None:
         for place in self._indicators.measured.keys() - {(key.namespace, key.name) for key in subjects}:
             del self._indicators.measured[place]
+        for key in self._gates.keys() - subjects.keys():
+            del self._gates[key]
 
 
 def _parts(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, ...]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
+from proctor.api.bounds import BudgetGate
 from proctor.api.objectives import ObjectiveState, ReleaseState
 from proctor.slo.standing import Standing
 
@@ -21,26 +23,30 @@ class Gate:
 
 
 OPEN = Gate()
+_NEVER = Decimal("-Infinity")
 
 _ORDER = (ReleaseState.NORMAL, ReleaseState.SLOW, ReleaseState.FREEZE)
 
 
-def gate(standings: Iterable[Standing]) -> Gate:
+def gate(standings: Iterable[Standing], floor: BudgetGate | None = None) -> Gate:
     """The strictest demand of all objectives, by the budget that the stable revision left of them.
 
-    What is not known holds up nothing: a new agent would never get its first upgrade.
+    What is not known holds up nothing: a new agent would never get its first upgrade. `floor` is what policies demand
+    at least, also of an objective that holds up nothing by itself.
     """
-    found = [_of(each) for each in standings if each.objective.gate.rollout and each.state not in _UNKNOWN]
+    found = [_of(each, floor) for each in standings if each.state not in _UNKNOWN]
     # The first of those that are equally strict: the same standings always name the same objective.
     return max(found, key=lambda each: _ORDER.index(each.state), default=OPEN)
 
 
-def _of(standing: Standing) -> Gate:
-    policy, left = standing.objective.gate, standing.budget.remaining
-    name = standing.objective.name
+def _of(standing: Standing, floor: BudgetGate | None) -> Gate:
+    own, left, name = standing.objective.gate, standing.budget.remaining, standing.objective.name
+    demands = [each for each in (own if own.rollout else None, floor) if each is not None]
+    freeze = max((each.freeze_below for each in demands), default=_NEVER)
+    slow = max((each.slow_below for each in demands), default=_NEVER)
     told = f"{name} has {left * 100:.0f} % of its error budget left"
-    if left < policy.freeze_below:
-        return Gate(ReleaseState.FREEZE, name, f"{told}; upgrades are frozen below {policy.freeze_below * 100:.0f} %")
-    if left < policy.slow_below:
-        return Gate(ReleaseState.SLOW, name, f"{told}; upgrades are slowed below {policy.slow_below * 100:.0f} %")
+    if left < freeze:
+        return Gate(ReleaseState.FREEZE, name, f"{told}; upgrades are frozen below {freeze * 100:.0f} %")
+    if left < slow:
+        return Gate(ReleaseState.SLOW, name, f"{told}; upgrades are slowed below {slow * 100:.0f} %")
     return OPEN
