@@ -64,9 +64,10 @@ def _is_settled(agent: Manifest) -> bool:
 def _change(shop: Namespace, candidate: str) -> str:
     """Somebody applies a candidate of the sample; the revision that it makes."""
     before = shop.agent("refunds")["status"]["revision"]
+    known = [None, before.get("stable"), before.get("candidate")]
     patch = (_SAMPLE / "candidates" / f"{candidate}.yaml").read_text()
     shop.kubectl("patch", "agent", "refunds", "--type=merge", "-p", patch)
-    tried = shop.wait(lambda it: it["status"]["revision"].get("candidate") not in {None, *before.values()}, "refunds")
+    tried = shop.wait(lambda it: it["status"]["revision"].get("candidate") not in known, "refunds")
     found: str = tried["status"]["revision"]["candidate"]
     return found
 
