@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proctor.api import digest
@@ -23,6 +23,7 @@ from proctor_gateway.errors import Denied
 from proctor_gateway.judgement import Refuse
 from proctor_gateway.ledger import Entry, Recorded
 from proctor_gateway.reasons import Reason
+from proctor_gateway.screening import Screen
 from proctor_gateway.tasks import Fault
 from proctor_gateway.upstream import model
 from proctor_gateway.upstream.http import Patience, Response, UpstreamFailed
@@ -45,6 +46,8 @@ class Asked:
     show_usage: bool
     most_output: int | None = None
     """So many tokens were paid for; a stream that has more is cut. None: no limit holds."""
+    screen: Screen = field(default_factory=Screen)
+    """What policies want done with the answer."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,19 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     """Write the call down, so that it may be sent; or what an earlier attempt was answered. Raises Denied."""
     claims = caller.claims
     bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
+    # A question is the same question whichever model is asked: what the first one answered stays answered.
+    first, asked = bundle.behaviour.model, body
+    bundle = bundle.on_leg(claims.leg)
     declared = bundle.behaviour.model
+    if body.get("model") == first.name:
+        body = {**body, "model": declared.name}
     admission = await decide_model(context, caller, bundle, body)
     name = str(body.get("model")) if isinstance(admission.verdict, Refuse) else declared.name
-    asks = digest.sha256([Kind.MODEL, declared.connector, declared.name, body])
+    asks = digest.sha256([Kind.MODEL, first.connector, first.name, asked])
     intent = Intent(claims.task, claims.attempt, Kind.MODEL, declared.connector, name, Effect.READ, _kept(body), asks)
     connector = admission.connector
-    whole = model.prepared(body, declared)
+    screen = disclosure.screen(context, caller)
+    whole = model.prepared(screen.masks.question(body) if screen.masks is not None else body, declared)
     raw = _written(whole)
     bill = billing.of_model(context, caller, bundle, connector, (whole, len(raw)))
     entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict, bill)
@@ -79,7 +88,7 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     if needs_bound(bill.ask, reserved):
         raw = _written(worst_case.bounded(whole, reserved.output_tokens))
     most = reserved.output_tokens * bill.ask.choices if reserved.is_bound else None
-    return Asked(entry, connector, raw, bool(body.get("stream")), model.wants_usage(body), most)
+    return Asked(entry, connector, raw, bool(body.get("stream")), model.wants_usage(body), most, screen)
 
 
 def needs_bound(ask: Ask, reserved: Reserved) -> bool:
@@ -148,7 +157,10 @@ async def _exchanged(context: Context, caller: Caller, asked: Asked) -> tuple[Re
         output_tokens=used.output_tokens,
         cost=used.cost,
     )
-    return Reply(body, None), outcome
+    withheld = asked.screen.fault(parsed["choices"])
+    if withheld is not None:
+        return Reply(None, withheld), replace(outcome, state=CallState.FAILED, result=None, fault=withheld)
+    return Reply(asked.screen.answer(body), None), outcome
 
 
 async def refused(response: Response, credential: Credential | None) -> tuple[Reply, Outcome]:

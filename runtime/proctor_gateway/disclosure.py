@@ -13,18 +13,28 @@ from proctor.policy.facts import Answered
 from proctor_gateway.calling import Caller
 from proctor_gateway.calls import Intent
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem, StoreAway
+from proctor_gateway.errors import Denied, Problem, StoreAway
 from proctor_gateway.reasons import Reason
+from proctor_gateway.screening import Screen, screen_of
 from proctor_gateway.store import readings
 
 
 async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool's result as the agent is shown it. What it has read is on the disk before it has read it."""
+    """A tool's result as the agent is shown it. What it has read is on the disk before it has read it.
+
+    Raises Denied if the result holds what the agent must not see: the call was made, and its outcome is written down.
+    """
     claims = caller.claims
     connector = context.known.connector(claims.namespace, intent.connector)
     agent = context.known.agent(claims.namespace, claims.agent)
-    if connector is None or agent is None or not context.policies.of(agent, context.clock.now()).effective:
+    if connector is None or agent is None:
         return result
+    effective = context.policies.of(agent, context.clock.now()).effective
+    if not effective:
+        return result
+    fault = screen_of(effective).fault(result)
+    if fault is not None:
+        raise Denied(fault.reason, fault.message)
     declared = connector.spec.tool(intent.name)
     text = json.dumps(result, ensure_ascii=False) if declared.trusted else ""
     answer = Answered(intent.connector, intent.name, trusted=declared.trusted, data=declared.data, text=text)
@@ -38,3 +48,9 @@ async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapp
 def of_model(context: Context, caller: Caller, intent: Intent, body: bytes) -> bytes:  # noqa: ARG001 - the seam
     """A model's answer as the agent is shown it."""
     return body
+
+
+def screen(context: Context, caller: Caller) -> Screen:
+    """What policies want done with what is said to a model, and with what it answers."""
+    agent = context.known.agent(caller.claims.namespace, caller.claims.agent)
+    return Screen() if agent is None else screen_of(context.policies.of(agent, context.clock.now()).effective)

@@ -15,6 +15,7 @@ from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Denied
 from proctor_gateway.reasons import Reason
+from proctor_gateway.screening import Flow
 from proctor_gateway.tasks import Fault
 from proctor_gateway.upstream import model
 from proctor_gateway.upstream.http import Response, UpstreamFailed
@@ -101,12 +102,13 @@ class Stream:
         return self._outcome(CallState.SUCCEEDED, None)
 
     async def _copy(self, response: Response) -> None:
-        cutter, size = Cutter(), 0
+        cutter, flow, size = Cutter(), Flow(self._asked.screen), 0
         async for chunk in response.chunks():
             size += len(chunk)
             if size > self._context.settings.max_answer:
                 raise StreamError(f"the stream has more than {self._context.settings.max_answer} bytes")
-            passed = [event for event in cutter.feed(chunk) if self._is_passed(event)]
+            events = [event for event in cutter.feed(chunk) if self._is_passed(event)]
+            passed = [each for event in events for each in flow.pass_on(event)]
             self._check_paid()
             if passed:
                 self._passed += b"".join(passed)

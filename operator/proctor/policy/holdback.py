@@ -24,6 +24,8 @@ class Window:
 
     masks: Masks | None
     is_searched: bool
+    in_json: bool = False
+    """Whether the text is JSON: then what is put in is escaped."""
     _before: str = ""
     _held: str = ""
 
@@ -62,7 +64,9 @@ class Window:
     def _released(self, size: int) -> str:
         passed, self._held = self._held[:size], self._held[size:]
         self._before = (self._before + passed)[-_CONTEXT:]
-        return self.masks.unmask(passed) if self.masks is not None else passed
+        if self.masks is None:
+            return passed
+        return self.masks.unmask_json(passed) if self.in_json else self.masks.unmask(passed)
 
 
 class KeyFound(ValueError):  # noqa: N818 - names what was found

@@ -36,9 +36,6 @@ class Masks:
         self._originals: dict[str, str] = {}
         self._counts = dict.fromkeys(_WORDS, 0)
 
-    def __bool__(self) -> bool:
-        return bool(self._originals)
-
     def mask(self, text: str) -> str:
         """The text without personal data."""
         parts, end = [], 0
