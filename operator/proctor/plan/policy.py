@@ -13,7 +13,7 @@ from proctor.plan import conditions
 from proctor.plan.conditions import Finding as Condition
 from proctor.plan.standing import Standing
 from proctor.plan.world import Event, Plan
-from proctor.policy import demands
+from proctor.policy import demands, personal
 from proctor.policy.bounds import bounds
 from proctor.policy.effective import LONGEST_EXCEPTION, Source, mode_of, source_of, turns_at
 from proctor.policy.finding import Compliance, Finding, compliance
@@ -208,6 +208,9 @@ def _conditions(policy: AnyPolicy, counts: AgentCounts, now: datetime) -> Iterab
 def _faults(policy: AnyPolicy, now: datetime) -> Iterable[tuple[str, str]]:
     for field, fault in demands.faults(policy):
         yield "InvalidExpression", f"{field} does not compile, so it counts as not met: {fault}"
+    unknown = sorted(set(policy.spec.data.redact) & personal.UNKNOWN_TO_US) if policy.spec.data else []
+    if unknown:
+        yield "DetectorNotAvailable", f"data.redact: nothing here recognises {', '.join(unknown)}; take it out"
     for each in policy.spec.exceptions:
         if each.expires_at > now + LONGEST_EXCEPTION:
             yield (
