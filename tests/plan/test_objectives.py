@@ -223,3 +223,11 @@ def test_the_gate_goes_by_what_is_not_the_candidates():
     known = Indications(Measured(all_of_it.objectives, T0, all_of_it.counts, stable, T0))
     assert said(agent, known).slos[0].state is ObjectiveState.BREACHED
     assert release_gate(Subject.of(agent), known).state is ReleaseState.NORMAL
+
+
+def test_tasks_that_stopped_are_told_from_scores_that_never_came():
+    """The first is Stale; the second is too little data, for tasks do come in."""
+    agent = examples.agent(slos=[{**SLOS[0], "window": "7d"}])
+    gone = said(agent, measured(agent, newest=after(days=-8), answered=(0, 0)))
+    none = said(agent, measured(agent, newest=T0, answered=(0, 0)))
+    assert (gone.slos[0].state, none.slos[0].state) == (ObjectiveState.STALE, ObjectiveState.INSUFFICIENT_DATA)

@@ -90,7 +90,9 @@ def _of(
 
 def judge_of(objective: Objective, fresh: Measured) -> Standing:
     """How the objective stands by all live tasks."""
-    return judge(objective, fresh.counts.get(objective.name, {}), has_stopped=fresh.newest is not None)
+    # The newest event is that of all indicators: a task that nobody scored is no sign that scores have stopped.
+    has_stopped = fresh.newest is not None and fresh.newest <= fresh.as_of - objective.window
+    return judge(objective, fresh.counts.get(objective.name, {}), has_stopped=has_stopped)
 
 
 def _blank(objective: Objective) -> ObjectiveStatus:
