@@ -20,9 +20,11 @@ from proctor_gateway.worst_case import Ask
 def of_model(
     context: Context, caller: Caller, bundle: Bundle, connector: Connector | None, asked: tuple[Mapping[str, Any], int]
 ) -> Bill:
-    """The bill of a request to a model. `asked` is its body as it would be sent, and its size in bytes."""
-    name = bundle.behaviour.model.name
-    price = connector.spec.price(name) if connector is not None else None
+    """The bill of a request to a model. `asked` is its body as it would be sent, and its size in bytes.
+
+    The price is that of the model that is really asked: a fallback's, where a fallback is asked.
+    """
+    price = connector.spec.price(str(asked[0].get("model"))) if connector is not None else None
     settings = context.settings
     ask = worst_case.of_model(*asked, price, settings.usual_output_tokens, settings.least_output_tokens)
     return _bill(context, caller, bundle.behaviour.limits, ask)

@@ -116,6 +116,14 @@ class Purse:
         """What an overrun leads to."""
         return self.allowance.action
 
+    @property
+    def is_over(self) -> bool:
+        """Whether more is used than the limit, which can be so only where it warns."""
+        limit, used = self.allowance, self.balance
+        return (limit.cost is not None and used.cost > limit.cost) or (
+            limit.tokens is not None and used.tokens > limit.tokens
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:

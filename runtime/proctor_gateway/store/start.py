@@ -196,7 +196,13 @@ def _reserved(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime
     if wanted.bill is None:
         return NOTHING_RESERVED, None
     found = budgets.reserve(connection, wanted.bill, row, now)
-    return (NOTHING_RESERVED, found) if isinstance(found, Exceeded) else (found, None)
+    if isinstance(found, Exceeded):
+        return NOTHING_RESERVED, found
+    for each in found.over:
+        # Once for each period: by the call that may exceed it, not by all that follow.
+        if not each.is_over:
+            recording.told(connection, wanted.intent.task, "BudgetExceeded", {"limit": each.allowance.name})
+    return found, None
 
 
 def _denial(verdict: Verdict) -> Fault | None:
