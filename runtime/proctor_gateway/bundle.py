@@ -8,14 +8,14 @@ connector, a tool whose effect is now declared graver.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from proctor.api import digest
-from proctor.api.agent import Limits, Model, Output, ToolGrant
+from proctor.api.agent import Confidence, Fallback, Limits, Model, Output, ToolGrant
 from proctor.api.connector import Connector, Effect
 
 _GRAVITY = (Effect.READ, Effect.IDEMPOTENT, Effect.VERIFY, Effect.ONCE)
@@ -44,6 +44,8 @@ class Behaviour(BaseModel):
     tools: tuple[ToolGrant, ...] = ()
     output: Output | None = None
     limits: Limits = Limits()
+    fallbacks: tuple[Fallback, ...] = ()
+    confidence: Confidence | None = None
 
 
 class _Data(BaseModel):
@@ -85,6 +87,13 @@ class Bundle:
             faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors())
             raise BundleError(f"revision {revision}: {faults}") from exc
         return cls(revision=revision, behaviour=parsed.spec, definitions=parsed.definitions)
+
+    def on_leg(self, leg: int) -> Bundle:
+        """The bundle with the model of that fallback, counted from 1; as it is for 0 and for any other fallback."""
+        model = self.behaviour.fallbacks[leg - 1].model if 0 < leg <= len(self.behaviour.fallbacks) else None
+        if model is None:
+            return self
+        return replace(self, behaviour=self.behaviour.model_copy(update={"model": model}))
 
     def grant(self, connector: str) -> ToolGrant | None:
         """What the revision may call through the connector."""

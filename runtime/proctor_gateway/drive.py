@@ -18,6 +18,7 @@ from proctor_gateway.context import Context
 from proctor_gateway.dispatch import Pod
 from proctor_gateway.draws import Draws
 from proctor_gateway.errors import Problem, StoreAway
+from proctor_gateway.fallback import NONE, Legs
 from proctor_gateway.invoke import invoke, judge_answer
 from proctor_gateway.reasons import Reason
 from proctor_gateway.slots import Asking, Place, Slots
@@ -57,11 +58,14 @@ class Drive:
     @property
     def agent(self) -> Key:
         """Whose task it is."""
-        return Key(self.task.request.namespace, self.task.request.agent)
+        leg = self.task.leg
+        return Key(self.task.request.namespace, (leg.agent if leg else None) or self.task.request.agent)
 
     @property
     def bound(self) -> str | None:
         """The revision that it has to begin or go on with, whatever the agent's status says."""
+        if self.task.leg is not None and self.task.leg.revision is not None:
+            return self.task.leg.revision
         return self.task.request.pinned if isinstance(self.task.state, Waiting) else self.task.state.revision
 
     @property
@@ -162,7 +166,7 @@ class Driver:
     async def _on_pod(self, drive: Drive, pod: Pod, beginning: Beginning) -> AttemptEnd | Stale | None:
         context, request = self._context, drive.task.request
         try:
-            bundle = await context.bundles.get(request.namespace, request.agent, beginning.revision)
+            bundle = await context.bundles.get(request.namespace, drive.agent.name, beginning.revision)
         except Problem as exc:
             return NotTaken(Fault(exc.reason, exc.detail))
         begun = await self._begun(drive, beginning, await self._limit(drive, bundle.behaviour.limits.timeout))
@@ -217,10 +221,11 @@ class Driver:
             request.id,
             running.attempts,
             request.namespace,
-            request.agent,
-            running.revision,
+            drive.agent.name,
+            drive.bound or running.revision,
             running.deadline,
             request.purpose,
+            drive.task.leg.number if drive.task.leg else 0,
         )
         token = context.keyring.mint(claims)
         log.info("attempt begins", attempt=running.attempts, revision=running.revision, pod=pod.name)
@@ -269,6 +274,7 @@ class Driver:
                 now=context.clock.now(),
                 patience=context.clock.now() < until,
                 silent_for=timedelta(seconds=context.settings.takeover),
+                legs=await self._legs(drive),
             )
             try:
                 result = await self._write(lambda c, closing=closing: lifecycle.close(c, closing))  # type: ignore[misc]
@@ -278,12 +284,38 @@ class Driver:
             if not isinstance(result, lifecycle.Unsettled):
                 break
             await asyncio.sleep(_POLL_SECONDS)
+        if isinstance(result, lifecycle.Hopped):
+            self._hopped(drive, result)
+            return False
         if isinstance(result, Again):
             cause = end.fault.message if isinstance(end, Lost | NotTaken) else ""
             log.info("the task is dispatched again", attempts=drive.attempts, cause=cause)
             return False
         self._ended(result)
         return True
+
+    async def _legs(self, drive: Drive) -> Legs:
+        """Who may answer instead of the agent, by the revision that the task began on. Nobody does in a trial."""
+        request, state, known = drive.task.request, drive.task.state, self._context.known
+        if request.purpose is not Purpose.LIVE or isinstance(state, Waiting):
+            return NONE
+        try:
+            bundle = await self._context.bundles.get(request.namespace, request.agent, state.revision)
+        except Problem:
+            return NONE
+        behaviour = bundle.behaviour
+        named = {each.agent: known.agent(request.namespace, each.agent) for each in behaviour.fallbacks if each.agent}
+        serving = {name: each for name, each in named.items() if each is not None and not each.spec.suspend}
+        revisions = {name: each.status.revision.stable for name, each in serving.items()}
+        agents = {name: revision for name, revision in revisions.items() if revision}
+        return Legs(behaviour.fallbacks, behaviour.confidence, behaviour.limits.timeout, agents)
+
+    def _hopped(self, drive: Drive, hopped: lifecycle.Hopped) -> None:
+        drive.task = hopped.task
+        drive.tried.clear()
+        request, leg = hopped.task.request, hopped.task.leg
+        self._context.metrics.hopped(hopped.task, hopped.cause)
+        log.info("a fallback goes on", agent=request.agent, leg=leg.name if leg else "", cause=hopped.cause)
 
     def _ended(self, task: Task) -> None:
         state = task.state

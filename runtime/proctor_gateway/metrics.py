@@ -77,6 +77,12 @@ class Metrics:
             (*_AGENT, "policy", "rule", "mode"),
             registry=self.registry,
         )
+        self.fallbacks = Counter(
+            "proctor_fallbacks",
+            "Tasks on which a fallback went on.",
+            (*_AGENT, "leg", "cause"),
+            registry=self.registry,
+        )
         self.calls_replayed = Counter(
             "proctor_calls_replayed",
             "Calls of attempts that were begun again, answered from the journal.",
@@ -159,6 +165,11 @@ class Metrics:
         """A policy found something in a call. Excepted is its own mode: somebody allowed it for a time."""
         mode = finding.mode if finding.is_violation else "Excepted"
         self.policy_findings.labels(claims.namespace, claims.agent, finding.policy, finding.rule, mode).inc()
+
+    def hopped(self, task: Task, cause: Reason) -> None:
+        """A fallback goes on with the task, or has answered it."""
+        kind = task.leg.name.partition("/")[0] if task.leg else ""
+        self.fallbacks.labels(task.request.namespace, task.request.agent, kind, cause).inc()
 
     def denied(self, claims: Claims, intent: Intent, fault: Fault) -> None:
         """A call was denied. Its connector is not a label: a denied one may not even exist."""

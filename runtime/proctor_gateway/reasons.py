@@ -32,6 +32,7 @@ class Reason(StrEnum):
     MODEL_UNAVAILABLE = "ModelUnavailable"
     RATE_LIMITED = "RateLimited"
     INVALID_OUTPUT = "InvalidOutput"
+    LOW_CONFIDENCE = "LowConfidence"
     BUDGET_EXHAUSTED = "BudgetExhausted"
     LIMIT_EXCEEDED = "LimitExceeded"
     AGENT_ERROR = "AgentError"

@@ -136,6 +136,16 @@ State = Waiting | Running | Paused | Ended
 
 
 @dataclass(frozen=True)
+class Leg:
+    """The fallback that works on a task, counted from 1; its agent and revision, if it is another agent."""
+
+    number: int
+    name: str
+    agent: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """A request, its state and what it has taken."""
 
@@ -144,6 +154,8 @@ class Task:
     usage: Usage = Usage()
     arm: str | None = None
     """The arm of an upgrade that was drawn for it."""
+    leg: Leg | None = None
+    """The fallback that works on it or has ended it, if it is not the agent itself."""
 
     @property
     def phase(self) -> Phase:
@@ -173,6 +185,7 @@ def shown(task: Task) -> dict[str, Any]:
         "revision": state.revision,
         "purpose": request.purpose,
         "arm": task.arm,
+        "servedBy": task.leg.name if task.leg else None,
         "phase": task.phase,
         "input": request.input,
         "output": ended.output if ended else None,

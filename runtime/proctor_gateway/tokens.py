@@ -51,6 +51,8 @@ class Claims:
     revision: str
     expires_at: datetime
     purpose: Purpose = Purpose.LIVE
+    leg: int = 0
+    """Which fallback works on it, 0 being the agent itself."""
     """Of the task. Signed like all the rest: what is not live cannot pass for it."""
 
 
@@ -108,6 +110,7 @@ class Tokens:
             "agent": claims.agent,
             "revision": claims.revision,
             "purpose": claims.purpose,
+            "leg": claims.leg,
         }
         return jwt.encode(payload, key.private, algorithm=_ALGORITHM, headers={"kid": key.id})
 
@@ -153,6 +156,7 @@ class Tokens:
             revision=str(payload["revision"]),
             expires_at=datetime.fromtimestamp(int(payload["exp"]), UTC),
             purpose=Purpose(payload["purpose"]),
+            leg=int(payload.get("leg", 0)),
         )
 
 

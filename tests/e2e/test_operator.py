@@ -331,7 +331,7 @@ def test_kinds_that_nothing_acts_on_say_so(ns: Namespace, kind: str) -> None:
 
 def test_fields_that_nothing_acts_on_are_named(ns: Namespace) -> None:
     """An Agent with fallbacks is served, and its status names the fields that are only kept."""
-    agent = _ready(ns, fallbacks=[{"after": ["Any"], "agent": "simple"}])
+    agent = _ready(ns, fallbacks=[{"after": ["Any"], "human": {"groups": ["leads"]}}])
     found = condition(agent, "ActedOn")
     assert found["status"] == "False"
     assert "spec.fallbacks" in found["message"]

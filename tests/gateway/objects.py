@@ -15,6 +15,9 @@ CALLER = "system:serviceaccount:shop:web"
 OPERATOR = "system:serviceaccount:proctor-system:proctor-operator"
 
 
+_BEHAVIOUR = ("instructions", "model", "tools", "output", "limits", "fallbacks", "confidence")
+
+
 def token(name: str, *audiences: str, **claims: Any) -> str:
     """Something in the form of a service-account token. It is worth what the cluster of the test says it is."""
     body = json.dumps({"sub": name, "aud": list(audiences), **claims}).encode()
@@ -44,7 +47,7 @@ def agent_spec(**changes: Any) -> dict[str, Any]:
 
 def revision_of(spec: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
     """The revision of a spec and its ControllerRevision, as the operator makes them."""
-    behaviour = {key: spec[key] for key in ("instructions", "model", "tools", "output", "limits") if key in spec}
+    behaviour = {key: spec[key] for key in _BEHAVIOUR if key in spec}
     data = {"spec": behaviour, "definitions": dict(definitions or {})}
     revision = digest.short(data)
     name = names.of_revision("refunds", revision)

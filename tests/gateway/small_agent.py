@@ -1,6 +1,7 @@
 """A real small agent: it does the steps that its task lists, through the gateway, and answers.
 
-Steps: {"chat": body} · {"call": [connector, tool, arguments]} · {"sleep": seconds} · {"sleep_at_first": seconds} ·
+Steps: {"chat": body} · {"must_chat": body} · {"call": [connector, tool, arguments]} · {"sleep": seconds} ·
+{"sleep_at_first": seconds} ·
 {"die_at_first": 1} · {"answer": value} · {"refuse": [status, problem]} · {"raw": text}.
 It keeps what the gateway told it, and answers with that by default.
 """
@@ -104,7 +105,12 @@ class SmallAgent:
         ) as client:
             for step in task["input"]:
                 ((verb, what),) = step.items()
-                if verb in {"chat", "call"}:
+                if verb == "must_chat":
+                    said = await self.chat(client, what)
+                    if said["status"] != 200:
+                        return JSONResponse({"reason": said["error"]["code"], "detail": "the model failed"}, 502)
+                    told.append(said)
+                elif verb in {"chat", "call"}:
                     told.append(await (self.chat(client, what) if verb == "chat" else self.call(client, *what)))
                 elif (answer := await self._act(verb, what, task["attempt"])) is not None:
                     return answer

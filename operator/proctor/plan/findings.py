@@ -83,8 +83,7 @@ def _runtime_class(world: World) -> Iterator[Obstacle]:
 def not_acted_on(spec: AgentSpec) -> tuple[str, ...]:
     """The fields of the spec that are kept but that this version does not act on."""
     fields = {
-        "spec.fallbacks": bool(spec.fallbacks),
-        "spec.confidence": spec.confidence is not None,
+        "spec.fallbacks[].human": any(each.human is not None for each in spec.fallbacks),
     }
     return tuple(path for path, is_set in fields.items() if is_set)
 

@@ -13,9 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from proctor_gateway import recording
+from proctor_gateway import fallback, recording
 from proctor_gateway.calls import Call, CallState
 from proctor_gateway.reasons import Reason
-from proctor_gateway.store import approvals
+from proctor_gateway.fallback import NONE, Legs
+from proctor_gateway.store import approvals, journal
 from proctor_gateway.store.calls import list_calls, under_way
 from proctor_gateway.store.outcomes import record
 from proctor_gateway.store.owners import alive
@@ -75,6 +77,8 @@ class Closing:
     """Whether effects that are under way may still be waited for."""
     silent_for: timedelta = timedelta(seconds=10)
     """Of an instance that was silent for so long nobody hears what became of the calls that it sent."""
+    legs: Legs = NONE
+    """Who may answer instead."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,15 @@ class NotOwner(Exception):  # noqa: N818 - a fact, not a failure
     """Someone else drives the task by now, or it has ended."""
 
 
-def close(connection: sa.Connection, closing: Closing) -> Task | Again | Unsettled:
+@dataclass(frozen=True)
+class Hopped:
+    """A fallback works on the task from now on: dispatch it."""
+
+    task: Task
+    cause: Reason
+
+
+def close(connection: sa.Connection, closing: Closing) -> Task | Again | Hopped | Unsettled:
     """End the task, or say that it may be dispatched again. Raises NotOwner, and then nothing has changed.
 
     The attempt is fenced off first. Calls that are under way are waited for while there is patience, and are Unknown
@@ -121,8 +133,34 @@ def close(connection: sa.Connection, closing: Closing) -> Task | Again | Unsettl
     if isinstance(decision, Again):
         connection.execute(sa.update(tasks).where(tasks.c.id == closing.task).values(losses=losses))
         return decision
-    _end(connection, row, decision, closing.now)
-    return must_get(connection, closing.task)
+    return _ended(connection, row, closing, decision, made)
+
+
+def _ended(
+    connection: sa.Connection, row: Any, closing: Closing, end: End, made: Sequence[Call]
+) -> Task | Hopped:
+    """The task's end, unless a fallback may still answer."""
+    is_another = bool(row.serving)
+    end = end if is_another else fallback.checked(end, closing.legs.confidence)
+    hop = fallback.next_hop(end, made, closing.legs, row.leg)
+    if hop is None or end.fault is None:
+        _end(connection, row, end, closing.now)
+        return must_get(connection, closing.task)
+    agent = hop.fallback.agent
+    serving = {"agent": agent, "revision": closing.legs.agents[agent]} if agent is not None else None
+    until = closing.now + closing.legs.timeout
+    changes = {"leg": hop.leg, "served_by": hop.name, "serving": serving, "deadline": until}
+    connection.execute(sa.update(tasks).where(tasks.c.id == row.id).values(**changes))
+    recording.told(connection, row.id, "Fallback", {"from": row.served_by or "", "to": hop.name, "cause": end.fault.reason})
+    if hop.fallback.reply is not None:
+        again = connection.execute(sa.select(tasks).where(tasks.c.id == row.id)).one()
+        _end(connection, again, End(Phase.SUCCEEDED, hop.fallback.reply, None), closing.now)
+        return must_get(connection, closing.task)
+    if hop.continues:
+        journal.forget_failures(connection, row.id)
+    else:
+        journal.void(connection, row.id, closing.attempts + 1)
+    return Hopped(must_get(connection, closing.task), end.fault.reason)
 
 
 def _paused(connection: sa.Connection, closing: Closing) -> Task | Again:

@@ -39,7 +39,7 @@ def record(connection: sa.Connection, row: Any, end: End, now: datetime) -> None
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
             cost=row.cost,
-            escalated=False,
+            escalated=bool(row.leg),
             confidence=confidence_of(end.output),
             finished_at=now,
         )

@@ -7,7 +7,7 @@ from typing import Any
 from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Ended, Fault, Paused, Phase, Purpose, Request, Running, State, Task, Usage, Waiting
+from proctor_gateway.tasks import Ended, Fault, Leg, Paused, Phase, Purpose, Request, Running, State, Task, Usage, Waiting
 
 
 def to_task(row: Any) -> Task:
@@ -27,7 +27,14 @@ def to_task(row: Any) -> Task:
         pinned=row.pinned,
     )
     usage = Usage(row.steps, row.tool_calls, row.input_tokens, row.output_tokens, row.cost)
-    return Task(request, _state(row), usage, row.arm)
+    return Task(request, _state(row), usage, row.arm, _leg(row))
+
+
+def _leg(row: Any) -> Leg | None:
+    if not row.leg:
+        return None
+    serving = row.serving or {}
+    return Leg(row.leg, row.served_by or "", serving.get("agent"), serving.get("revision"))
 
 
 def _state(row: Any) -> State:

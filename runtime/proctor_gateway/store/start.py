@@ -273,6 +273,8 @@ def _rewrite(
         intent.task,
         found.sequence,
         seen=intent.attempt,
+        connector=intent.connector,
+        name=plain(intent.name)[:256],
         effect=intent.effect,
         state=state,
         touched=is_open or state is CallState.STARTED,

@@ -76,6 +76,7 @@ tasks = sa.Table(
     sa.Column("paused_at", UtcTime),
     sa.Column("leg", sa.Integer, nullable=False, default=0),
     sa.Column("served_by", sa.Text),
+    sa.Column("serving", _json()),
     sa.Column("started_at", UtcTime),
     sa.Column("deadline", UtcTime),
     sa.Column("finished_at", UtcTime),
@@ -106,7 +107,7 @@ tasks = sa.Table(
 `live` is the fence: while it is false, the token of the last attempt opens nothing, so that what is judged about the
 attempt's calls stays true afterwards.
 `paused_at` is since when it waits for people: its deadline moves on by that time. `leg` is which of its fallbacks works
-on it, 0 being the agent itself; `served_by` names the one that served, if it was not the agent.
+on it, 0 being the agent itself; `served_by` names it, `serving` is its agent and revision if it is another agent.
 `counted_*` is what limits of the task are held against: what is spent, and what is reserved for calls that are under
 way or whose outcome nobody knows. `cost` is what is known to have been paid, and null once that is not known.
 """

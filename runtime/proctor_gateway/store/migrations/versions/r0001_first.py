@@ -222,6 +222,7 @@ def upgrade() -> None:
         sa.Column("paused_at", _TIME, nullable=True),
         sa.Column("leg", sa.Integer(), nullable=False),
         sa.Column("served_by", sa.Text(), nullable=True),
+        sa.Column("serving", sa.JSON(), nullable=True),
         sa.Column("started_at", _TIME, nullable=True),
         sa.Column("deadline", _TIME, nullable=True),
         sa.Column("finished_at", _TIME, nullable=True),

@@ -1,0 +1,147 @@
+"""Who answers when the agent cannot?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from proctor.api import names
+from proctor.api.agent import Confidence, Fallback
+from proctor_gateway.calls import CallState
+from proctor_gateway.cluster.port import Kind
+from proctor_gateway.fallback import Legs, checked, next_hop
+from proctor_gateway.reasons import Reason
+from proctor_gateway.tasks import Fault, Phase
+from proctor_gateway.verdict import End
+from tests.gateway import objects
+from tests.gateway.house import House
+from tests.gateway.odd_system import OddSystem
+from tests.gateway.serving import free_port, served
+from tests.gateway.small_agent import SmallAgent
+from tests.gateway.test_verdict import call
+
+SMALL = {"after": ["ModelUnavailable", "LowConfidence"], "model": {"connector": "small", "name": "s"}}
+BASIC = {"after": ["LowConfidence", "InvalidOutput"], "agent": "basic"}
+SORRY = {"after": ["Any"], "reply": {"text": "Somebody will call you."}}
+PAID = call(CallState.SUCCEEDED)
+
+
+def legs(*fallbacks: dict[str, Any], agents: tuple[str, ...] = ("basic",)) -> Legs:
+    """These fallbacks; the agents among them that could answer."""
+    parsed = tuple(Fallback.model_validate(each) for each in fallbacks)
+    return Legs(parsed, agents=dict.fromkeys(agents, "r2"))
+
+
+def failed(reason: Reason) -> End:
+    """An end of that reason."""
+    return End(Phase.FAILED, None, Fault(reason, "x"))
+
+
+ALL = legs(SMALL, BASIC, SORRY)
+CASES = {
+    "the first that matches": (failed(Reason.MODEL_UNAVAILABLE), [], ALL, 0, (1, True)),
+    "the first again, anew": (failed(Reason.LOW_CONFIDENCE), [], ALL, 0, (1, False)),
+    "one that does not match is passed over": (failed(Reason.INVALID_OUTPUT), [], ALL, 0, (2, False)),
+    "anything": (failed(Reason.AGENT_ERROR), [], ALL, 0, (3, False)),
+    "each once": (failed(Reason.LOW_CONFIDENCE), [], ALL, 1, (2, False)),
+    "the last": (failed(Reason.LOW_CONFIDENCE), [], ALL, 2, (3, False)),
+    "none is left": (failed(Reason.LOW_CONFIDENCE), [], ALL, 3, None),
+    "an agent that could not answer": (failed(Reason.INVALID_OUTPUT), [], legs(BASIC, SORRY, agents=()), 0, (2, False)),
+    "another model goes on after an effect": (failed(Reason.MODEL_UNAVAILABLE), [PAID], ALL, 0, (1, True)),
+    "but does not begin anew after one": (failed(Reason.LOW_CONFIDENCE), [PAID], ALL, 0, (3, False)),
+    "a success": (End(Phase.SUCCEEDED, 1, None), [], ALL, 0, None),
+    "nobody knows": (End(Phase.INDETERMINATE, 1, Fault(Reason.OUTCOME_UNKNOWN, "x")), [], ALL, 0, None),
+    "the stop button": (failed(Reason.SUSPENDED), [], ALL, 0, None),
+    "the caller's wish": (End(Phase.CANCELLED, None, Fault(Reason.CANCELLED, "x")), [], ALL, 0, None),
+}
+
+
+@pytest.mark.parametrize(("end", "calls", "declared", "tried", "expected"), CASES.values(), ids=CASES)
+def test_the_next_leg(end, calls, declared, tried, expected):
+    """In order, by cause, each once; and nobody begins anew after something was changed."""
+    hop = next_hop(end, calls, declared, tried)
+    assert ((hop.leg, hop.continues) if hop else None) == expected
+
+
+SURE = {
+    "sure": ({"confidence": 0.9}, "Succeeded"),
+    "just sure enough": ({"confidence": 0.7}, "Succeeded"),
+    "not sure": ({"confidence": 0.69}, "Failed"),
+    "does not say": ({}, "Failed"),
+    "says a word": ({"confidence": "very"}, "Failed"),
+    "says yes": ({"confidence": True}, "Failed"),
+    "is no object": ("sure", "Failed"),
+}
+
+
+@pytest.mark.parametrize(("output", "phase"), SURE.values(), ids=SURE)
+def test_an_answer_must_be_as_sure_as_declared(output, phase):
+    """Without a number, nobody was sure."""
+    wanted = Confidence.model_validate({"from": "output.confidence", "atLeast": 0.7})
+    end = checked(End(Phase.SUCCEEDED, output, None), wanted)
+    assert (end.phase, end.output) == (phase, output)
+    assert end.fault is None or end.fault.reason is Reason.LOW_CONFIDENCE
+
+
+@pytest.fixture
+async def odd(gateway: House) -> AsyncIterator[OddSystem]:
+    """A system beside the demo's, and a model that is away."""
+    async with OddSystem().serving() as system:
+        gateway.connect("odd", "MCP", system.url)
+        gateway.connect("gone", "Model", f"http://127.0.0.1:{free_port()}/v1")
+        yield system
+
+
+async def test_another_model_goes_on_where_the_first_did_not_answer(gateway: House, odd: OddSystem):
+    """What was done stays done, and is not done again; the task says who served."""
+    gateway.declare(
+        model={"connector": "gone", "name": "big"},
+        tools=[{"connector": "odd", "allow": ["works"]}],
+        fallbacks=[{"after": ["ModelUnavailable"], "model": {"connector": "llm", "name": "gpt-5-mini"}}],
+    )
+    async with gateway.pod("one"):
+        task = await gateway.done({"call": ["odd", "works", {}]}, {"must_chat": {"model": "big"}}, {"answer": "fine"})
+    assert (task["phase"], task["output"], task["servedBy"]) == ("Succeeded", "fine", "model/llm/gpt-5-mini")
+    assert (task["attempts"], odd.times("works"), task["usage"]["steps"]) == (2, 1, 1)
+    asked = [(call["connector"], call["state"]) for call in await gateway.calls(task["id"]) if call["kind"] == "Model"]
+    assert ("llm", "Succeeded") in asked
+
+
+async def test_a_fixed_reply_is_the_last_word(gateway: House):
+    """Whatever went wrong, the caller is told what was declared."""
+    gateway.declare(fallbacks=[{"after": ["Any"], "reply": {"text": "Somebody will call you."}}])
+    async with gateway.pod("one"):
+        task = await gateway.done({"refuse": [500, {"reason": "Refused", "detail": "no"}]})
+    assert (task["phase"], task["output"]) == ("Succeeded", {"text": "Somebody will call you."})
+    assert task["servedBy"] == "reply"
+
+
+async def test_another_agent_answers_with_what_it_may_do_itself(gateway: House):
+    """An answer that is not sure enough goes to the other agent, with its own revision and its own pods."""
+    spec = objects.agent_spec(instructions="Be simple.")
+    revision, recorded = objects.revision_of(spec)
+    name = names.of_revision("basic", revision)
+    labels = names.revision_labels("basic", revision)
+    recorded = {**recorded, "metadata": {"namespace": objects.NAMESPACE, "name": name, "labels": labels}}
+    gateway.cluster.revisions[objects.NAMESPACE, name] = recorded
+    body = objects.agent(spec, revision)
+    gateway.cluster.apply(Kind.AGENT, {**body, "metadata": {**body["metadata"], "name": "basic"}})
+    gateway.declare(
+        confidence={"from": "output.confidence", "atLeast": 0.7},
+        fallbacks=[{"after": ["LowConfidence"], "agent": "basic"}],
+    )
+    basic = SmallAgent(gateway.agents_url)
+    async with (
+        gateway.pod("one") as first,
+        served(basic.application(), "127.0.0.2", gateway.settings.pod_port),
+    ):
+        pod = objects.pod("other", revision, "127.0.0.2")
+        gateway.cluster.apply(Kind.POD, {**pod, "metadata": {**pod["metadata"], "labels": labels}})
+        await gateway.settled()
+        task = await gateway.done({"call": ["crm", "get_customer", {"customer_id": "C-1042"}]}, {"answer": {"a": 1}})
+        sure = await gateway.done({"answer": {"confidence": 0.9}})
+    assert (task["phase"], task["servedBy"], task["revision"]) == ("Succeeded", "agent/basic", gateway.revision)
+    assert (len(first.invocations), len(basic.invocations)) == (2, 1)
+    assert (sure["phase"], sure["servedBy"]) == ("Succeeded", None)
