@@ -174,3 +174,26 @@ def test_what_a_mirror_comes_to(answered: Trials | NoAnswer, expected: Result | 
     """It lasts until enough copies have ended, and ends at once when the candidate is shown to be worse."""
     found = rehearsal.rehearsed(MIRROR, Mirroring(PLACE), {}, answered, None)
     assert (found.trial.result if found.trial else None) == expected
+
+
+JUDGED = SUITE.replace(
+    "expected_output: approve}", "evaluators: [{LLMJudge: {rubric: It is polite, connector: llm, model: m}}]}"
+)
+JUDGES: dict[str, tuple[Any, Result | None]] = {
+    "not asked yet": (None, None),
+    "away": (NoAnswer("away"), None),
+    "content": ({("golden", "small#1", 0): '{"pass": true}'}, Result.PASSED),
+    "not content": ({("golden", "small#1", 0): '{"pass": false, "reason": "rude"}'}, Result.FAILED),
+    "beside the point": ({("golden", "small#1", 0): "Nice!"}, Result.FAILED),
+}
+
+
+@pytest.mark.parametrize(("judgements", "expected"), JUDGES.values(), ids=list(JUDGES))
+def test_judges_are_asked_when_the_exam_is_over(judgements: Any, expected: Result | None) -> None:
+    """Without their word a case neither passes nor fails; a reply that is no judgement is no pass."""
+    suites: dict[str, Any] = {"golden": {"data": {"suite.yaml": JUDGED}}}
+    assert rehearsal.questions(Examining(PLACE), suites, said(*WELL, done=False)) == ()
+    asked = rehearsal.questions(Examining(PLACE), suites, said(*WELL))
+    assert [(suite, each.key, each.connector) for suite, each in asked] == [("golden", "small#1", "llm")]
+    found = rehearsal.rehearsed(EXAM, Examining(PLACE), suites, said(*WELL), None, judgements)
+    assert (found.trial.result if found.trial else None) == expected

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from proctor.api.connector import Connector
+from proctor.delivery.exam import Question
 from proctor.plan.connector import NoProbe, Probe, ProbedTool
-from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Trials, Watched
+from proctor.plan.indications import AgentTallies, IndicatorsAnswer, Tally
+from proctor.plan.said import Batch, Finished, Judged, NoAnswer, Outcomes, Traffic, Trials, Watched
 from tests.sim.cluster.kinds import Ref
 from tests.sim.cluster.store import Store
 from tests.sim.timeline import Timeline
@@ -38,6 +41,8 @@ class SimulatedGateway:
         self.is_up = True
         self.generations_behind = 0
         self.agents: dict[Ref, LiveTasks] = {}
+        self.counted = (100, 100)
+        """Good events of all events, of whatever objective."""
 
     def go(self) -> None:
         """It answers nobody any more."""
@@ -46,6 +51,29 @@ class SimulatedGateway:
     def come_back(self) -> None:
         """It answers again."""
         self.is_up = True
+
+    async def indicators(self, body: dict[str, Any]) -> IndicatorsAnswer | NoAnswer:
+        """The same counts for each objective of each agent, in every window."""
+        await asyncio.sleep(_PROBE_SECONDS)
+        if not self.is_up:
+            return NoAnswer("the gateway cannot be asked: ClientConnectorError")
+        good, total = self.counted
+
+        def told(asked: dict[str, Any]) -> dict[str, dict[str, Tally]]:
+            windows = dict.fromkeys(asked["windows"], Tally(good=good, total=total))
+            return {each["name"]: windows for each in asked["indicators"]}
+
+        agents = (
+            AgentTallies(
+                namespace=each["namespace"],
+                name=each["name"],
+                counts=told(each),
+                stable=told(each),
+                newest=self._timeline.now(),
+            )
+            for each in body["agents"]
+        )
+        return IndicatorsAnswer(as_of=self._timeline.now(), agents=tuple(agents))
 
     async def probe(self, connector: Connector) -> Probe | NoProbe:
         """What the system shows now, by the Connector that the gateway knows."""
@@ -95,6 +123,11 @@ class SimulatedGateway:
         """What came of a batch."""
         found = await self._asked(namespace, name)
         return found if isinstance(found, NoAnswer) else found.trials(batch)
+
+    async def judge(self, namespace: str, name: str, question: Question) -> Judged | NoAnswer:
+        """A judge that is always content."""
+        found = await self._asked(namespace, name)
+        return found if isinstance(found, NoAnswer) else Judged(text='{"pass": true, "reason": "well done"}')
 
     async def _asked(self, namespace: str, name: str) -> LiveTasks | NoAnswer:
         await asyncio.sleep(_ANSWER_SECONDS)

@@ -19,6 +19,8 @@ cases:
   - name: small
     inputs: C-100 asks for 40 EUR
     expected_output: {decision: approve}
+    evaluators:
+      - LLMJudge: {rubric: It is polite, connector: llm, model: gpt-5-mini}
 """
 STEPS: list[dict[str, Any]] = [
     {"evals": {}},

@@ -18,7 +18,7 @@ from proctor.delivery.facts import Result, Trial
 from proctor.delivery.phases import Examining, Mirroring, Place, Replaying, Rollout, Upgrade
 from proctor.plan.children import owned_by
 from proctor.plan.judged import as_e
-from proctor.plan.said import Batch, NoAnswer, TrialItem, Trials
+from proctor.plan.said import Batch, Judgements, NoAnswer, TrialItem, Trials
 from proctor.plan.world import Manifest
 
 _MOST_AT_ONCE = 8
@@ -58,11 +58,17 @@ def rehearsed(
     suites: Mapping[str, Manifest | None],
     said: Trials | NoAnswer | None,
     baseline: Manifest | None,
+    judgements: Judgements | NoAnswer | None = None,
 ) -> Rehearsed:
     """What the trials of the step have come to."""
     match rollout:
         case Examining():
-            return _examined(agent, suites, said, baseline)
+            needed = questions(rollout, suites, said)
+            if needed and not isinstance(judgements, dict):
+                # Without the judges' word nothing is passed, and nothing is failed.
+                return Rehearsed(None, tuple(_waiting(each, None) for each in agent.spec.evals))
+            words = judgements if isinstance(judgements, dict) else {}
+            return _examined(agent, suites, said, baseline, words)
         case Replaying(place=place):
             return _replayed(agent, place.upgrade, said)
         case Mirroring(place=place):
@@ -80,6 +86,20 @@ def batch_to_read(agent: Agent, rollout: Rollout | None, suites: Mapping[str, Ma
         return f"mirror-{rollout.place.upgrade.id}"
     batch = batch_of(agent, rollout, suites)
     return batch.name if batch else None
+
+
+def questions(
+    rollout: Rollout | None, suites: Mapping[str, Manifest | None], said: Trials | NoAnswer | None
+) -> tuple[tuple[str, exam.Question], ...]:
+    """What judging models are to be asked about an exam that is over, each with the name of its suite."""
+    if not isinstance(rollout, Examining) or not isinstance(said, Trials) or not said.done:
+        return ()
+    return tuple(
+        (name, asked)
+        for name, suite in sorted(_read(suites).items())
+        if isinstance(suite, Suite)
+        for asked in exam.questions(suite, _of_suite(name, said.items))
+    )
 
 
 def make_baseline(agent: Agent, upgrade: Upgrade, reports: Iterable[tuple[str, Report]]) -> Manifest:
@@ -149,7 +169,11 @@ def _read(suites: Mapping[str, Manifest | None]) -> dict[str, Suite | str]:
 
 
 def _examined(
-    agent: Agent, suites: Mapping[str, Manifest | None], said: Trials | NoAnswer | None, baseline: Manifest | None
+    agent: Agent,
+    suites: Mapping[str, Manifest | None],
+    said: Trials | NoAnswer | None,
+    baseline: Manifest | None,
+    judgements: Judgements,
 ) -> Rehearsed:
     read = _read(suites)
     evals = [each for each in agent.spec.evals if each.name in read]
@@ -158,7 +182,7 @@ def _examined(
         # What is needed for the exam is not there yet: that is no answer, and so neither passed nor failed.
         return Rehearsed(None, tuple(_waiting(each, missing.get(each.name)) for each in evals))
     items = said.items
-    reports = {each.name: _report(each.name, read[each.name], items) for each in evals}
+    reports = {each.name: _report(each.name, read[each.name], items, judgements) for each in evals}
     before = _baseline(baseline)
     exams = tuple(_exam_status(each, reports[each.name], missing.get(each.name), before, said) for each in evals)
     if not said.done:
@@ -172,12 +196,18 @@ def _examined(
     return Rehearsed(Trial(Result.PASSED if over.is_passed else Result.FAILED, over.message), exams, None, kept)
 
 
-def _report(name: str, suite: Suite | str, items: Iterable[TrialItem]) -> Report | None:
+def _report(name: str, suite: Suite | str, items: Iterable[TrialItem], judgements: Judgements) -> Report | None:
     if isinstance(suite, str):
         return None
+    words = {(key, check): exam.judgement(text) for (of, key, check), text in judgements.items() if of == name}
+    return exam.grade(suite, _of_suite(name, items), words)
+
+
+def _of_suite(name: str, items: Iterable[TrialItem]) -> list[TrialItem]:
+    """The trials of one suite that have ended, by the names that it gives them."""
     prefix = f"{name}/"
     mine = (each for each in items if each.key.startswith(prefix) and each.phase in _ENDED)
-    return exam.grade(suite, [each.model_copy(update={"key": each.key.removeprefix(prefix)}) for each in mine])
+    return [each.model_copy(update={"key": each.key.removeprefix(prefix)}) for each in mine]
 
 
 _NOT_AS_IT_WAS = {"Unanswered", "RevisionUnknown", "Cancelled"}

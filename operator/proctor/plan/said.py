@@ -132,6 +132,17 @@ class Watched:
     cursor: str = ""
 
 
+class Judged(Report):
+    """What a judging model said."""
+
+    text: str
+    cost: Decimal | None = None
+
+
+Judgements = dict[tuple[str, str, int], str]
+"""What judging models said: by suite, trial and number of the check."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Trials to run. The same name with the same body is the same batch, however often it is sent."""
@@ -148,11 +159,12 @@ class Heard:
     traffic: Traffic | NoAnswer | None = None
     finished: Finished | NoAnswer | None = None
     trials: Trials | NoAnswer | None = None
+    judgements: Judgements | NoAnswer | None = None
     at: datetime | None = None
 
     @property
     def silence(self) -> NoAnswer | None:
         """The first question that was not answered. That a batch is not known yet is an answer."""
-        answers = (self.outcomes, self.traffic, self.finished, self.trials)
+        answers = (self.outcomes, self.traffic, self.finished, self.trials, self.judgements)
         silent = (each for each in answers if isinstance(each, NoAnswer) and not each.is_missing)
         return next(silent, None)

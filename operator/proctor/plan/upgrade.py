@@ -142,7 +142,7 @@ def _with_trials(world: World, rollout: Rollout, upgrade: Upgrade, known: Known)
     agent, said = world.agent, world.heard.trials
     batch = rehearsal.batch_of(agent, rollout, world.suites)
     baseline = world.child("ConfigMap", rehearsal.name_of_baseline(agent, upgrade.stable))
-    found = rehearsal.rehearsed(agent, rollout, world.suites, said, baseline)
+    found = rehearsal.rehearsed(agent, rollout, world.suites, said, baseline, world.heard.judgements)
     is_unknown = isinstance(said, NoAnswer) and said.is_missing
     seen = replace(
         known.evidence,

@@ -12,8 +12,9 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from proctor.api.fields import format_time
+from proctor.delivery.exam import Question
 from proctor.plan.indications import IndicatorsAnswer
-from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Trials, Watched
+from proctor.plan.said import Batch, Finished, Judged, NoAnswer, Outcomes, Traffic, Trials, Watched
 from proctor.plan.spending import UsageAnswer
 from proctor.shell.cache import Key
 
@@ -21,6 +22,7 @@ SECONDS = 10.0
 """What a read of the gateway's own store may take."""
 
 _COUNT_SECONDS = 60.0
+_JUDGE_SECONDS = 120.0
 _CONNECT_SECONDS = 2.0
 _LONGEST = 300
 _PAGE = 1000
@@ -74,6 +76,11 @@ class GatewayClient:
         """What these agents have used."""
         body = {"agents": [{"namespace": each.namespace, "name": each.name} for each in agents]}
         return await self.ask(UsageAnswer, "POST", "/internal/usage", body=body)
+
+    async def judge(self, namespace: str, name: str, question: Question) -> Judged | NoAnswer:
+        """What a judging model says of an answer; the gateway has the credential for it."""
+        body = {"connector": question.connector, "model": question.model, "messages": list(question.messages)}
+        return await self.ask(Judged, "POST", _path(namespace, name, "judge"), body=body, seconds=_JUDGE_SECONDS)
 
     async def ask(
         self,

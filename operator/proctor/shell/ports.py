@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from proctor.api.connector import Connector
+from proctor.delivery.exam import Question
 from proctor.plan.connector import NoProbe, Probe
-from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Trials, Watched
+from proctor.plan.said import Batch, Finished, Judged, NoAnswer, Outcomes, Traffic, Trials, Watched
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
@@ -63,6 +64,9 @@ class Tasks(Protocol):
 
     async def trials(self, namespace: str, name: str, batch: str) -> Trials | NoAnswer:
         """What came of a batch so far."""
+
+    async def judge(self, namespace: str, name: str, question: Question) -> Judged | NoAnswer:
+        """What a judging model says of an answer."""
 
 
 class Clock(Protocol):
