@@ -27,6 +27,7 @@ VERBS = (
     "plan",
     "rollout",
     "slo",
+    "policy",
     "audit",
 )
 """In the order of a day's work; each is the function, or the `app`, of the module of that name in `verbs`."""
