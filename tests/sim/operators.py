@@ -14,6 +14,7 @@ import aiohttp
 from proctor.plan.world import Platform
 from proctor.shell import client, main
 from proctor.shell.cache import Cache
+from proctor.shell.collector import Collector
 from proctor.shell.errors import Retry
 from proctor.shell.intake import Intake
 from proctor.shell.kube import RealKube
@@ -203,6 +204,7 @@ class Process:
             intake=intake,
             identity=self.name,
             told_to_stop=asyncio.Event(),
+            collector=Collector(self.cache, self.queue, around.gateway, ports.indicators, timeline),
         )
 
 

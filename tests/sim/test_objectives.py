@@ -1,0 +1,128 @@
+"""An agent with objectives, in a cluster in which the gateway goes and operators die."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from tests.sim import agents
+from tests.sim.agent_scenarios import BARE
+from tests.sim.cluster.kinds import Body
+from tests.sim.world import World
+
+SLOS = [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]
+
+
+def settled(world: World) -> None:
+    """The agent serves, and its objective was measured."""
+    world.load(BARE())
+    world.start_operator()
+    world.create(agents.agent(slos=SLOS))
+    world.run_for(90)
+    assert state(world) == "Met"
+
+
+def the_status(world: World) -> Body:
+    """What the Agent's status says."""
+    body = world.store.get(agents.AGENT)
+    assert body is not None
+    status: Body = body["status"]
+    return status
+
+
+def state(world: World) -> str:
+    """The state of the objective."""
+    return str(the_status(world)["slos"][0]["state"])
+
+
+def statuses(world: World) -> int:
+    """How often the Agent's status was written."""
+    return sum(write.ref == agents.AGENT and write.subresource == "status" for write in world.story.writes)
+
+
+def told(world: World) -> list[str]:
+    """The Events about objectives."""
+    events = [write.request.body for write in world.story.writes if write.ref.kind == "Event"]
+    return [each["reason"] for each in events if each["reason"].startswith("SLO")]
+
+
+def test_an_hour_of_the_same_is_one_status() -> None:
+    """240 measurements that say the same are not written."""
+    with World() as world:
+        settled(world)
+        before = statuses(world)
+        world.run_for(3600)
+        assert statuses(world) == before
+
+
+def test_tasks_that_go_well_are_written_every_five_minutes() -> None:
+    """One task more at each look: counts are kept fresh, at the price of a write in twenty looks."""
+    with World() as world:
+        settled(world)
+        before = statuses(world)
+        for number in range(120):
+            world.gateway.counted = (1000 + number, 1000 + number)
+            world.run_for(15)
+        assert 6 <= statuses(world) - before <= 8
+
+
+def test_a_course_of_states_is_told_once_each() -> None:
+    """At risk, breached, met again: an Event and a status for each, within two looks."""
+    with World() as world:
+        settled(world)
+        for counted, expected in (((992, 1000), "AtRisk"), ((900, 1000), "Breached"), ((4000, 4000), "Met")):
+            world.gateway.counted = counted
+            world.run_for(31)
+            assert state(world) == expected
+            world.run_for(300)
+        assert told(world) == ["SLOAtRisk", "SLOBreached", "SLORecovered"]
+
+
+def test_a_gateway_that_is_away_for_a_moment_is_nothing_to_tell() -> None:
+    """As during its restart."""
+    with World() as world:
+        settled(world)
+        before = statuses(world)
+        world.gateway.go()
+        world.run_for(40)
+        world.gateway.come_back()
+        world.run_for(60)
+        assert (state(world), statuses(world)) == ("Met", before)
+
+
+def test_a_gateway_that_is_away_makes_stale_once() -> None:
+    """Told once when it is gone and once when it is back; what was measured stays as it was."""
+    with World() as world:
+        settled(world)
+        seen = the_status(world)["slos"][0]
+        world.gateway.go()
+        world.run_for(600)
+        stale = the_status(world)["slos"][0]
+        assert (stale["state"], stale["good"], stale["asOf"]) == ("Stale", seen["good"], seen["asOf"])
+        world.gateway.come_back()
+        world.run_for(60)
+        assert state(world) == "Met"
+        written = [
+            write.request.body["status"]["slos"][0]
+            for write in world.story.writes
+            if write.ref == agents.AGENT and write.subresource == "status" and write.request.body["status"].get("slos")
+        ]
+        turns = [each["state"] for old, each in pairwise(written) if old["state"] != each["state"]]
+        assert (turns, told(world)) == (["Met", "Stale", "Met"], [])
+
+
+@pytest.mark.parametrize("is_up", [True, False], ids=["gateway there", "gateway away"])
+def test_a_new_process_says_what_the_old_one_said(is_up: bool) -> None:
+    """A breach is still one after a crash, is not told again, and is not written again."""
+    with World() as world:
+        settled(world)
+        world.gateway.counted = (900, 1000)
+        world.run_for(60)
+        before, events = statuses(world), told(world)
+        if not is_up:
+            world.gateway.go()
+        world.operator.crash()
+        world.run_for(45)
+        assert (state(world), told(world)) == ("Breached", events)
+        assert statuses(world) == before
