@@ -13,3 +13,7 @@ RUNS ?= 500
 
 bench-evidence: ## errors and cost of the evidence of upgrades, simulated; writes docs/evidence.md
 	@uv run python -m tests.bench.evidence --runs $(RUNS) --write
+
+.PHONY: bench-gateway
+bench-gateway: ## the gateway's finished path on one core, beside a bare upstream; ENVOY= and LITELLM= name programs to compare
+	@uv run python -m tests.bench.gateway $(if $(ENVOY),--envoy $(ENVOY)) $(if $(LITELLM),--litellm $(LITELLM))

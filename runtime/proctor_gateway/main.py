@@ -20,8 +20,13 @@ from proctor_gateway.settings import Settings
 log = structlog.get_logger(__name__)
 
 
+_SWITCH_SECONDS = 0.0005
+"""How long one thread may keep the others waiting: with Python's 5 ms every answer of the store waits for the loop."""
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT. Exits with 2 if the settings are wrong or there is no cluster to talk to."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         settings = Settings()
         configure(settings.log_level)
