@@ -55,7 +55,8 @@ def _pairs(seen: RolloutView, now: datetime) -> Iterator[tuple[str, RenderableTy
         yield "approval", text(seen.approval)
     if seen.last_outcome:
         last = seen.last_outcome
-        why = f": {last.message}" if last.message else ""
+        # What the headline says already is not said again.
+        why = f": {last.message}" if last.message and last.message not in seen.headline else ""
         told = f"{last.type} {last.revision}, {last.reason}{why} ({age(last.at, now)} ago)"
         yield "last outcome", text(told, "good" if last.type == "Promoted" else "warn")
 
@@ -80,8 +81,8 @@ def _sections(seen: RolloutView, width: int) -> Iterator[tuple[str, RenderableTy
         exams = (
             Text.assemble(
                 toned(_OF_EXAM.get(each.state, Tone.UNKNOWN), each.name),
-                f"  {each.state}  {each.passed} of {each.cases} cases",
-                text(f"  {each.message}" if each.message else "", "quiet"),
+                f"  {each.state}  {each.passed} of {each.cases} cases  ",
+                text(each.message if each.message and each.message not in seen.headline else "", "quiet"),
             )
             for each in seen.exams
         )
@@ -91,15 +92,14 @@ def _sections(seen: RolloutView, width: int) -> Iterator[tuple[str, RenderableTy
         test = f"  harm {_test(told.test)}" if told.test else ""
         only = f"{told.candidate_only} failed by the candidate alone, {told.stable_only} by stable alone"
         yield "REPLAY", text(f"{told.state}  {told.pairs} pairs: {only}{test}")
-    if seen.verdict:
-        yield "EVIDENCE", _evidence(seen, width)
+    if seen.verdict and seen.verdict.tasks:
+        yield "EVIDENCE", _evidence(seen.verdict, width)
 
 
-def _evidence(seen: RolloutView, width: int) -> RenderableType:
-    verdict = seen.verdict
-    if verdict is None:
-        return Text()
-    lines: list[RenderableType] = [text(f"{verdict.state}, {verdict.text}, after {counted(verdict.tasks, 'task')}")]
+def _evidence(verdict: Verdict, width: int) -> RenderableType:
+    words = verdict.text if verdict.text != verdict.state else ""
+    said = ", ".join(part for part in (verdict.state, words, f"after {counted(verdict.tasks, 'task')}") if part)
+    lines: list[RenderableType] = [text(said)]
     lines.append(fields(_tests(verdict)))
     if verdict.metrics:
         lines.append(_metrics(verdict.metrics, width))
@@ -144,7 +144,7 @@ def _metrics(found: tuple[MetricVerdict, ...], width: int) -> RenderableType:
 
 def change(told: Change, seen: RolloutView, now: datetime) -> Text:
     """A line for what changed."""
-    line = Text.assemble(text(f"{now:%H:%M:%S}  ", "quiet"), toned(seen.tone, told.phase))
+    line = Text.assemble((f"{now:%H:%M:%S}  ", "quiet"), toned(seen.tone, told.phase))
     if told.step is not None:
         line.append(f"  step {told.step} of {len(seen.steps)}")
     if seen.candidate:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from proctor.cli.wording import moment
 from proctor.plan.world import Manifest
 
-_DONE = {"CommandDone", "Undone"}
+_DONE = {"CommandDone", "Undone", "RolloutAborted"}
 _REFUSED = "CommandRefused"
 _CLOCKS_DIFFER = timedelta(seconds=2)
 """Events have whole seconds, and another machine's clock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import exp
 
+from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.cli.facts import Listing
 from proctor.delivery.evidence import Account, Capital, Kind
@@ -20,14 +21,17 @@ def of_verdict(agent: Agent, evidence: Listing) -> str | None:
     rollout = agent.status.rollout
     if rollout is None or rollout.verdict is None:
         return None
-    capital = _capital(evidence.items, rollout.evidence_ref)
+    # Once an upgrade has ended, the status names the revision alone.
+    revision = agent.status.revision.candidate or next(iter(agent.status.revision.blocked), "")
+    name = rollout.evidence_ref or names.of_record(agent.metadata.name, "evidence", revision)
+    capital = _capital(evidence.items, name)
     if capital is None or not capital.accounts:
         return None
     alpha, beta = float(agent.spec.rollout.analysis.alpha), float(agent.spec.rollout.analysis.beta)
     return "\n".join([*_metrics(capital, beta), *_whole(capital, alpha)])
 
 
-def _capital(items: tuple[Manifest, ...], name: str | None) -> Capital | None:
+def _capital(items: tuple[Manifest, ...], name: str) -> Capital | None:
     found = next((each for each in items if each["metadata"]["name"] == name), None)
     try:
         return load(found["data"]["capital"]) if found else None

@@ -72,6 +72,7 @@ _AFTER: Final = (
     "kubectl proctor rollout retry {name} -n {ns}    tries it again, with the evidence there is",
 )
 OF_UPGRADE: Final[Mapping[str, Remedy]] = {
+    "RolledBack": Remedy(f"it had begun to get tasks and was taken back. {_REFUSED}", _AFTER),
     "Harm": Remedy(f"the candidate did worse than stable on the same kind of tasks. {_REFUSED}", _AFTER),
     "GuardBroken": Remedy(f"the candidate broke a limit that needs no statistics. {_REFUSED}", _AFTER),
     "CrashLoop": Remedy(

@@ -189,7 +189,7 @@ class Change:
 def change(seen: RolloutView) -> Change:
     """What of a view makes it worth a line: not the times, nor every figure."""
     now = next((step.number for step in seen.steps if step.state == "now"), None)
-    verdict = seen.verdict.text or seen.verdict.state if seen.verdict else None
+    verdict = seen.verdict.state if seen.verdict and seen.verdict.tasks else None
     return Change(seen.phase, now, seen.weight, verdict, seen.headline)
 
 

@@ -23,6 +23,8 @@ from proctor.plan.world import Manifest
 
 _MOST_EVENTS = 8
 _PATIENCE = timedelta(seconds=30)
+_STARTING = {"Initial", "Progressing"}
+"""Phases in which a revision's pods come up and nothing else happens."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _of_ready(agent: Agent, view: AgentView) -> Iterator[Cause]:
 
 def _of_rollout(agent: Agent, view: AgentView, now: datetime) -> Iterator[Cause]:
     since, candidate = view.rollout_since, view.summary.candidate
-    if candidate is None or since is None:
+    if candidate is None or since is None or view.summary.phase not in _STARTING:
         return
     deadline = agent.spec.rollout.progress_deadline
     left = since + deadline - now
@@ -156,12 +158,12 @@ def _of_upgrade(facts: AgentFacts) -> Iterator[Cause]:
     """Where the upgrade is, what the evidence says, and how that was reckoned."""
     seen = rollouts.view(facts.agent)
     verdict = seen.verdict
-    if seen.candidate is not None and seen.phase not in {"Initial", "Progressing"}:
+    if seen.candidate is not None and seen.phase not in _STARTING:
         now = next((f" at step {step.number}, {step.words}" for step in seen.steps if step.state == "now"), "")
         share = f"{seen.weight} % of the new tasks go to {seen.candidate}"
         told = f": {seen.headline}" if seen.headline else ""
         yield Cause(seen.tone, f"an upgrade is {seen.phase}{now}", f"{share}{told}", seen.hints)
-    if verdict is not None:
+    if verdict is not None and verdict.tasks:
         reckoned = arithmetic.of_verdict(facts.agent, facts.evidence)
         words = f"{verdict.text or verdict.state} after {counted(verdict.tasks, 'task')}"
         tone = {"Harmful": Tone.BAD, "NotWorse": Tone.GOOD}.get(verdict.state, Tone.BUSY)

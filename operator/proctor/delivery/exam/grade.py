@@ -12,6 +12,8 @@ from proctor.delivery.exam.judging import Judgement
 from proctor.delivery.exam.suite import Case, Suite
 
 _MOST_REASONS = 5
+_LINE, _TOLD, _NAMED = 100, 2, 8
+"""Of a sentence about a suite: the characters for one case, how many cases with a reason, how many at least named."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,11 @@ class Report:
         if not self.is_complete:
             open_ = sum(case.repeats - case.ran for case in self.cases)
             count = f"{count}; {open_} answers are missing"
-        failed = [case.words for case in self.cases if not case.is_passed]
-        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""  # noqa: PLR2004 - what a line can hold
-        return f"{count}; {'; '.join(failed[:3])}{more}" if failed else count
+        failed = [case for case in self.cases if not case.is_passed]
+        told = [case.words if len(case.words) <= _LINE else f"{case.words[: _LINE - 1]}…" for case in failed[:_TOLD]]
+        told += [case.name for case in failed[_TOLD:_NAMED]]
+        more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        return f"{count}; {'; '.join(told)}{more}" if failed else count
 
 
 def grade(
