@@ -52,7 +52,7 @@ async def _judged(
     pinned = bundle.pinned(connector, call.tool)
     mediation.check_definition(grant, pinned, offered.digest if offered else None, call.tool)
     question = mediation.check_rules(grant, call.tool, call.arguments)
-    own = Allow(frozenset(connector.spec.tool(call.tool).data)) if question is None else Ask(question)
+    own = Allow(frozenset(connector.spec.tool(call.tool).data)) if question is None else question
     said = await policing.of_tool(context, caller, connector, call.tool, pinned.effect, call.arguments)
     return _stricter(own, said)
 

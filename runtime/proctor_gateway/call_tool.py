@@ -18,7 +18,7 @@ from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential
 from proctor_gateway.errors import Denied
-from proctor_gateway.judgement import ToolCall
+from proctor_gateway.judgement import Refuse, ToolCall
 from proctor_gateway.ledger import Entry, Recorded
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
@@ -71,6 +71,11 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
     connector = admission.connector
     if connector is None:
         raise Denied(Reason.POLICY_DENIED, f"connector {name} does not exist")
+    if entry.edited is not None:
+        # People may set arguments right; they cannot allow what is denied.
+        again = await decide_tool(context, caller, bundle, ToolCall(name, tool, entry.edited))
+        if isinstance(again.verdict, Refuse):
+            return await _withheld(context, entry, again.verdict.fault)
     # From here on the call goes to its end, whoever stops waiting for it.
     work = _carry_out(context, caller, connector, entry)
     return await context.flights.run(intent.task, caller.agent, admission.effect, work)
@@ -79,6 +84,13 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
 async def _bundle(context: Context, caller: Caller) -> Bundle:
     claims = caller.claims
     return await context.bundles.get(claims.namespace, claims.agent, claims.revision)
+
+
+async def _withheld(context: Context, entry: Entry, fault: Fault) -> Answer:
+    """The call was written down, and is not made after all."""
+    outcome = outcomes.of_failure(entry.intent.effect, fault, touched=False)
+    await context.ledger.settle(entry, outcome)
+    return Answer(entry.id, outcome, None)
 
 
 async def _repeated(context: Context, caller: Caller, recorded: Recorded) -> Answer:

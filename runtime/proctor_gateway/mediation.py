@@ -13,6 +13,7 @@ from proctor.api.connector import Connector, ConnectorType
 from proctor_gateway import expressions
 from proctor_gateway.bundle import Bundle, Pinned
 from proctor_gateway.errors import Denied
+from proctor_gateway.judgement import Ask
 from proctor_gateway.reasons import Reason
 
 
@@ -69,12 +70,12 @@ def is_drifted(pinned: Pinned, definition: str) -> bool:
     return any(each != definition for each in pinned.digests)
 
 
-def check_rules(grant: ToolGrant, tool: str, arguments: Mapping[str, Any]) -> str | None:
+def check_rules(grant: ToolGrant, tool: str, arguments: Mapping[str, Any]) -> Ask | None:
     """Whether the grant's rules let these arguments pass. Any rule that denies does; else the first that asks people.
 
     The question for people, or None. Raises Denied.
     """
-    question: str | None = None
+    question: Ask | None = None
     variables = {"args": arguments, "tool": tool, "connector": grant.connector}
     for rule in grant.rules:
         try:
@@ -90,7 +91,7 @@ def check_rules(grant: ToolGrant, tool: str, arguments: Mapping[str, Any]) -> st
             case Outcome.DENY:
                 raise Denied(Reason.POLICY_DENIED, said)
             case Outcome.REQUIRE_APPROVAL:
-                question = question or said
+                question = question or Ask(said, rule.approval)
     return question
 
 

@@ -102,6 +102,37 @@ async def test_edited_arguments_are_used_and_recorded(asking: tuple[House, OddSy
     assert call["approval"]["decidedBy"] == ["alice"]
 
 
+async def test_people_cannot_allow_what_is_denied(asking: tuple[House, OddSystem]):
+    """Arguments that people set are held against the rules, too."""
+    gateway, system = asking
+    denies = {"when": "args.amount > 1000.0", "then": "Deny", "message": "never more than 1000 EUR"}
+    gateway.declare(tools=[{"connector": "odd", "allow": list(HABITS), "rules": [*RULES, denies]}])
+    gateway.cluster.apply(Kind.POD, objects.pod("one", gateway.revision, "127.0.0.1"))
+    await gateway.settled()
+    task = (await gateway.task(ASKS)).json()["id"]
+    vote(gateway, await asked(gateway), "Approve", answer={"arguments": {"amount": 5000}})
+    ended = await gateway.ended(task)
+    assert "never more than 1000 EUR" in ended["output"][0]["content"][0]["text"]
+    assert system.times("works") == 0
+
+
+async def test_a_rule_may_name_whom_to_ask(asking: tuple[House, OddSystem]):
+    """Its own people, their number and their time."""
+    gateway, _ = asking
+    approval = {"users": ["alice", "bob"], "quorum": 2, "timeout": "2h", "onTimeout": "Hold"}
+    gateway.declare(tools=[{"connector": "odd", "allow": ["works"], "rules": [{**RULES[0], "approval": approval}]}])
+    gateway.cluster.apply(Kind.POD, objects.pod("one", gateway.revision, "127.0.0.1"))
+    await gateway.settled()
+    task = (await gateway.task(ASKS, {"answer": 1})).json()["id"]
+    question = await asked(gateway)
+    spec = question["spec"]
+    assert (spec["approvers"]["users"], spec["quorum"], spec["onTimeout"]) == (["alice", "bob"], 2, "Hold")
+    vote(gateway, question, "Approve")
+    await gateway.in_phase(task, "InputRequired")
+    vote(gateway, await asked(gateway), "Approve", user="bob")
+    assert (await gateway.ended(task))["phase"] == "Succeeded"
+
+
 async def test_one_who_asks_cannot_agree(asking: tuple[House, OddSystem]):
     """Four eyes: the vote of the caller counts for nothing."""
     gateway, system = asking

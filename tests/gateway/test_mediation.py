@@ -150,7 +150,8 @@ def test_people_are_asked_only_about_what_no_rule_denies(rules, expected):
     listed = [{"when": when, "then": then, "message": message} for when, then, message in rules]
     grant = ToolGrant.model_validate({"connector": "payments", "allow": ["refund"], "rules": listed})
     try:
-        found = mediation.check_rules(grant, "refund", {"amount": 1})
+        asked = mediation.check_rules(grant, "refund", {"amount": 1})
+        found = asked.question if asked else None
     except Denied as exc:
         found = exc.reason
     assert found == expected

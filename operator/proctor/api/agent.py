@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from proctor.api.compliance import PolicyStanding
+from proctor.api.approval import Asking
 from proctor.api.fields import (
     ATOMIC,
     OPEN,
@@ -90,12 +91,23 @@ class Outcome(StrEnum):
 class ToolRule(Spec):
     """A CEL expression over `args` and `tool`; when it is true, `then` happens instead of the call."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.approval) || self.then == 'RequireApproval'",
+                "approval needs then: RequireApproval",
+                ".approval",
+            ),
+        )
+    )
     when: Expression
     """CEL over `args`, `tool` and `connector`."""
     then: Outcome
     """What happens instead of the call."""
     message: Annotated[str, Field(max_length=1024)] = ""
-    """What the agent is told when its call is refused."""
+    """What the agent is told when its call is refused, and people when they are asked."""
+    approval: Asking | None = None
+    """Whom to ask. Absent: the group `proctor:approvers`, for a day."""
 
 
 class ToolGrant(Spec):
