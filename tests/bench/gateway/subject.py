@@ -26,7 +26,7 @@ from proctor_gateway.cluster.port import Kind
 from proctor_gateway.judgement import Allow
 from proctor_gateway.ledger import Entry, Ledger
 from proctor_gateway.logs import configure
-from proctor_gateway.main import _SWITCH_SECONDS
+from proctor_gateway.main import tune
 from proctor_gateway.serve import World, serve
 from proctor_gateway.settings import Settings
 from proctor_gateway.store import acceptance, keys, lifecycle
@@ -149,7 +149,7 @@ async def _run(directory: Path, upstream: str, without: list[str]) -> None:
 def main() -> None:
     """Serve until SIGTERM."""
     configure("error")
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    tune()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]))
 
