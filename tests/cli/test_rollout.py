@@ -139,7 +139,7 @@ def test_what_others_wrote_cannot_command_the_terminal() -> None:
 
 def test_a_line_is_told_when_something_happens_not_when_a_figure_moves() -> None:
     """The same phase, step, weight and text are one line, whatever the evidence comes to."""
-    moved = {**VERDICT, "harm": {"e": "2.4", "threshold": "20"}}
+    moved = {**VERDICT, "text": "Collecting 35/60", "harm": {"e": "2.4", "threshold": "20"}}
     again = an_upgrade("Collecting", revision=TRIED, step=1, weight=10, exposed=35, verdict=moved)
     assert change(view(COLLECTING)) == change(view(again))
     further = an_upgrade("Collecting", revision=TRIED, step=2, weight=50, verdict=VERDICT)

@@ -151,7 +151,7 @@ def change(told: Change, seen: RolloutView, now: datetime) -> Text:
         line.append(f"  {told.weight} %")
     if told.verdict:
         line.append(f"  {told.verdict}")
-    return line.append_text(Text.assemble("  ", text(told.headline))) if told.headline != told.verdict else line
+    return line.append_text(Text.assemble("  ", text(told.headline))) if told.headline else line
 
 
 def history(found: tuple[RevisionView, ...], served: tuple[str, ...], now: datetime, width: int) -> RenderableType:

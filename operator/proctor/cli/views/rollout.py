@@ -190,7 +190,8 @@ def change(seen: RolloutView) -> Change:
     """What of a view makes it worth a line: not the times, nor every figure."""
     now = next((step.number for step in seen.steps if step.state == "now"), None)
     verdict = seen.verdict.state if seen.verdict and seen.verdict.tasks else None
-    return Change(seen.phase, now, seen.weight, verdict, seen.headline)
+    counts = seen.verdict is not None and seen.headline == seen.verdict.text
+    return Change(seen.phase, now, seen.weight, verdict, "" if counts else seen.headline)
 
 
 def was_promoted(seen: RolloutView) -> bool:
