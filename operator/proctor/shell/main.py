@@ -30,6 +30,7 @@ from proctor.shell.health import Health
 from proctor.shell.intake import Intake
 from proctor.shell.kube import RealKube
 from proctor.shell.lease import Elector, Leadership
+from proctor.shell.notifier import Notifier
 from proctor.shell.outbox import Outbox
 from proctor.shell.ports import Ports
 from proctor.shell.prober import GatewayProber
@@ -71,6 +72,8 @@ class _Process:
     anchorer: Anchorer | None = None
     """Remembers the record's checkpoints; without it nobody does."""
     outbox: Outbox | None = None
+    notifier: Notifier | None = None
+    """Tells people outside of the cluster that they are asked; without it, nobody."""
     record: RecordClient | None = None
     """Where what was decided is told; without it, nowhere."""
     accountant: Accountant | None = None
@@ -124,7 +127,16 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
     kube = RealKube(client, leadership, identity)
     prober = GatewayProber(session, settings.internal_url(), settings.gateway_token_file)
     gateway = GatewayClient(session, settings.internal_url(), settings.gateway_token_file)
-    ports = Ports(kube=kube, cache=cache, prober=prober, tasks=gateway, clock=clock, platform=settings.platform())
+    notifier = Notifier(session, settings.notify_url)
+    ports = Ports(
+        kube=kube,
+        cache=cache,
+        prober=prober,
+        tasks=gateway,
+        clock=clock,
+        platform=settings.platform(),
+        notifier=notifier,
+    )
     intake = Intake(cache, queue, clock)
     elector = Elector(
         client,
@@ -138,6 +150,7 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
     return _Process(
         anchorer=Anchorer(kube, record, clock, settings.namespace, settings.record_retention(), settings.anchor_file),
         outbox=ports.outbox,
+        notifier=notifier,
         record=record,
         settings=settings,
         client=client,
@@ -214,6 +227,8 @@ async def _lead(process: _Process) -> None:
             beside.append(group.create_task(process.anchorer.run(process.settings.anchor_seconds)))
         if process.outbox is not None and process.record is not None:
             beside.append(group.create_task(process.outbox.run(process.record)))
+        if process.notifier is not None:
+            beside.append(group.create_task(process.notifier.run()))
         if process.collector is not None:
             beside.append(group.create_task(process.collector.run()))
         if process.accountant is not None:

@@ -14,6 +14,7 @@ from proctor.plan.said import Batch, Finished, Judged, NoAnswer, Outcomes, Traff
 from proctor.plan.world import Deletion, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
+from proctor.shell.notifier import Notifier
 from proctor.shell.outbox import Outbox
 from proctor.shell.usages import Usages
 
@@ -88,4 +89,5 @@ class Ports:
     platform: Platform
     indicators: Indicators = field(default_factory=Indicators)
     outbox: Outbox = field(default_factory=Outbox)
+    notifier: Notifier = field(default_factory=Notifier)
     usages: Usages = field(default_factory=Usages)

@@ -53,7 +53,7 @@ async def _object(kind: str, body: Manifest, ports: Ports) -> datetime:
         case "Connector":
             return await _connector(body, ports)
         case "Approval":
-            return await _carry_out(plan_approval(Approval.parse(body), ports.clock.now()), body, ports)
+            return await _approval(body, ports)
         case "Policy":
             return await _policy(Policy.parse(body), body, ports)
         case "ClusterPolicy":
@@ -78,6 +78,13 @@ async def _refused(world: World, refusal: Blocked, body: Manifest, ports: Ports)
 async def _connector(body: Manifest, ports: Ports) -> datetime:
     world = await observe_connector(Connector.parse(body), ports, ports.clock.now())
     return await _carry_out(plan_connector(world, ports.clock.now()), body, ports)
+
+
+async def _approval(body: Manifest, ports: Ports) -> datetime:
+    plan = plan_approval(Approval.parse(body), ports.clock.now())
+    wake_at = await _carry_out(plan, body, ports)
+    ports.notifier.tell({**body, "status": plan.status or {}}, plan.events, ports.clock.now())
+    return wake_at
 
 
 async def _policy(policy: AnyPolicy, body: Manifest, ports: Ports) -> datetime:

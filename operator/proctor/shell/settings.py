@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     resync_seconds: Annotated[int, Field(ge=10, description="Between two looks at an unchanged object.")] = 600
     reference_poll_seconds: Annotated[int, Field(ge=1, description="Between two reads of what a spec refers to.")] = 60
     isolation_max_age_seconds: Annotated[int, Field(ge=60, description="Before a network is probed again.")] = 21_600
+    notify_url: Annotated[
+        str | None, Field(pattern="^https?://", description="Gets a CloudEvent for each question to people.")
+    ] = None
     anchor_seconds: Annotated[int, Field(ge=5, description="Between two looks at the record's checkpoints.")] = 60
     anchor_file: Annotated[Path | None, Field(description="A file that gets a line for each anchor, beside.")] = None
     record_retention_days: Annotated[int, Field(ge=1, description="As PROCTOR_GATEWAY_RECORD_RETENTION: days.")] = 190
