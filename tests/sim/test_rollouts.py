@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -29,7 +28,6 @@ from tests.sim.injector import Injector
 from tests.sim.rollout_scenarios import SCENARIOS, STEPS, Upgrading
 from tests.sim.world import World
 
-_IS_NIGHTLY = "PROCTOR_SIM_NIGHTLY" in os.environ
 _PATIENCE_SECONDS = 400.0
 _STEP_SECONDS = 10.0
 _FAULTS: tuple[WriteFault, ...] = (
@@ -126,10 +124,7 @@ def _wait(world: World, scenario: Upgrading) -> list[str]:
 
 
 def plans(writes: int, seed: int) -> Iterator[Plan]:
-    """By night every fault at every write; by day one fault at each of a few writes, spread over the scenario."""
-    if _IS_NIGHTLY:
-        yield from ((OnWrite(index, fault),) for index in range(writes) for fault in _FAULTS)
-        return
+    """One fault at each of a few writes, spread over the scenario."""
     for number in range(_PER_SCENARIO):
         index = (number * writes + seed * 3) // _PER_SCENARIO % writes
         yield (OnWrite(index, _FAULTS[(number + seed * _PER_SCENARIO) % len(_FAULTS)]),)
@@ -152,6 +147,17 @@ def test_one_fault(scenario: Upgrading) -> None:
     """A crash, a lost answer, a refusal, a stale restart: the upgrade goes on where it was."""
     calm = played(scenario)
     for plan in plans(calm.writes, SCENARIOS.index(scenario)):
+        told = played(scenario, plan)
+        assert not told.findings, f"{'; '.join(map(str, plan))}: {told.findings}"
+
+
+@EVERY_SCENARIO
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_one_fault_thoroughly(scenario: Upgrading) -> None:
+    """Every fault at every write."""
+    calm = played(scenario)
+    for plan in ((OnWrite(index, fault),) for index in range(calm.writes) for fault in _FAULTS):
         told = played(scenario, plan)
         assert not told.findings, f"{'; '.join(map(str, plan))}: {told.findings}"
 

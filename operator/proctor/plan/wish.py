@@ -67,11 +67,15 @@ def wish_of(world: World) -> Wish:
 
 def unchanged(world: World, candidate: str) -> Wish:
     """While the spec cannot be carried out, nothing new is wanted; what is tried may be withdrawn, no more."""
-    wanted = Wanted(
-        candidate, world.agent.spec.rollout, replicas_of(world), freeze="the spec cannot be carried out at present"
-    )
     kept = world.agent.status.revision
     undone = RevisionStatus(undone_to=kept.undone_to, undone_from=kept.undone_from)
+    wanted = Wanted(
+        candidate,
+        world.agent.spec.rollout,
+        replicas_of(world),
+        skips_steps=candidate == undone.undone_to and _served_lately(world, undone),
+        freeze="the spec cannot be carried out at present",
+    )
     known, said = revision.recorded(world.children), world.agent.status.last_handled_command
     return Wish(wanted, known, undone, _withdrawal(world, candidate), said)
 
