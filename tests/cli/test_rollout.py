@@ -119,6 +119,18 @@ def test_the_picture_tells_steps_traffic_and_evidence() -> None:
         assert words in picture, picture
 
 
+def test_a_budget_that_holds_an_upgrade_up_is_told() -> None:
+    """Why nothing goes on, and because of which objective."""
+    body = with_status(
+        an_agent(rollout=STEPS),
+        a_condition("Ready", "True", "Serving"),
+        revision={"stable": "a" * 10, **TRIED},
+        rollout={"phase": "Collecting", "step": 1, "weight": 10},
+        releaseGate={"state": "Freeze", "objective": "answered", "message": "answered has spent its budget"},
+    )
+    assert "answered has spent its budget" in drawn(view(Agent.parse(body)))
+
+
 def test_what_others_wrote_cannot_command_the_terminal() -> None:
     """Messages of exams and outcomes are shown without escapes."""
     exams = [{"name": "golden", "state": "Failed", "passed": 1, "cases": 2, "message": EVIL}]

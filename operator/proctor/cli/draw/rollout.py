@@ -53,6 +53,8 @@ def _pairs(seen: RolloutView, now: datetime) -> Iterator[tuple[str, RenderableTy
         yield ("watched" if seen.phase == "Watching" else "paused"), text(f"for {left} more")
     if seen.approval:
         yield "approval", text(seen.approval)
+    if seen.gate:
+        yield "error budget", text(seen.gate, "warn")
     if seen.last_outcome:
         last = seen.last_outcome
         # What the headline says already is not said again.

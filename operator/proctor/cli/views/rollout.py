@@ -11,6 +11,7 @@ from proctor.api.agent import Agent
 from proctor.api.progress import ExamStatus, LastOutcome, OutcomeType, Phase, ReplayStatus, RolloutStatus, Verdict
 from proctor.api.rollout import Step
 from proctor.cli.errors import Code
+from proctor.cli.views import objectives
 from proctor.cli.views.fleet import readiness
 from proctor.cli.views.tone import Tone
 from proctor.cli.wording import counted, span
@@ -60,6 +61,8 @@ class RolloutView:
     replay: ReplayStatus | None
     verdict: Verdict | None
     approval: str | None
+    gate: str
+    """What the error budgets mean for it; empty while they leave it alone."""
     last_outcome: LastOutcome | None
     hints: tuple[str, ...]
     """What a person may do next."""
@@ -95,6 +98,7 @@ def view(agent: Agent) -> RolloutView:
         replay=rollout.replay if rollout else None,
         verdict=rollout.verdict if rollout else None,
         approval=rollout.approval if rollout else None,
+        gate=objectives.release_gate(agent),
         last_outcome=rollout.last_outcome if rollout else None,
         hints=tuple(_hints(agent, rollout)),
     )
