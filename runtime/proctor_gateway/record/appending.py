@@ -17,6 +17,7 @@ from proctor.audit.merkle import Frontier, leaf_hash
 from proctor.audit.records import NO_RECORD, Draft, EventType, Place, line, line_hash
 from proctor.audit.tiles import HEIGHT
 from proctor_gateway.errors import StoreAway
+from proctor_gateway.store import hot
 from proctor_gateway.store.tables import record_logs, record_nodes, records
 
 OPEN: Final = "Open"
@@ -76,7 +77,8 @@ def held(connection: sa.Connection, holder: str) -> Tip:
 def append(connection: sa.Connection, holder: str, tip: Tip, drafts: Sequence[Draft]) -> Tip:
     """The log's new end. Raises Outdated, and then nothing has changed."""
     rows, nodes, grown = _built(tip, drafts)
-    advanced = connection.execute(
+    advanced = hot.execute(
+        connection,
         _ADVANCE,
         {
             "of_log": tip.log,
@@ -90,9 +92,9 @@ def append(connection: sa.Connection, holder: str, tip: Tip, drafts: Sequence[Dr
     if advanced.rowcount != 1:
         raise Outdated(tip.log)
     if rows:
-        connection.execute(_ADD, rows)
+        hot.execute(connection, _ADD, rows)
     if nodes:
-        connection.execute(_ADD_NODES, nodes)
+        hot.execute(connection, _ADD_NODES, nodes)
     return grown
 
 
