@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic import Field
@@ -118,5 +119,6 @@ def _windows(tallies: Tallies) -> Mapping[str, Windows]:
     }
 
 
+@lru_cache(maxsize=256)
 def _duration(window: str) -> timedelta:
     return parse_duration(window)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from proctor.api.bounds import BudgetGate
@@ -19,7 +20,7 @@ from proctor.plan import conditions
 from proctor.plan.conditions import Finding
 from proctor.plan.indications import Indications, Subject
 from proctor.plan.world import Event, Manifest
-from proctor.slo.counts import Measured
+from proctor.slo.counts import NOTHING, Counts, Measured
 from proctor.slo.gate import Gate, gate
 from proctor.slo.standing import Standing, judge
 
@@ -92,7 +93,13 @@ def judge_of(objective: Objective, fresh: Measured) -> Standing:
     """How the objective stands by all live tasks."""
     # The newest event is that of all indicators: a task that nobody scored is no sign that scores have stopped.
     has_stopped = fresh.newest is not None and fresh.newest <= fresh.as_of - objective.window
-    return judge(objective, fresh.counts.get(objective.name, {}), has_stopped=has_stopped)
+    return _judged(objective, tuple(fresh.counts.get(objective.name, {}).items()), has_stopped)
+
+
+@lru_cache(maxsize=4096)
+def _judged(objective: Objective, windows: tuple[tuple[timedelta, Counts], ...], has_stopped: bool) -> Standing:
+    """Remembered, for most agents of a fleet rest most of the time, and are looked at every few seconds."""
+    return judge(objective, dict(windows), has_stopped=has_stopped)
 
 
 def _blank(objective: Objective) -> ObjectiveStatus:
@@ -155,7 +162,8 @@ def release_gate(subject: Subject, known: Indications, floor: BudgetGate | None 
     """
     fresh = _usable(subject, known)
     if fresh is not None:
-        return gate((judge(each, fresh.stable.get(each.name, {})) for each in fresh.objectives), floor)
+        stable = ((each, fresh.stable.get(each.name, {}).get(each.window, NOTHING)) for each in fresh.objectives)
+        return gate(stable, floor)
     if not subject.objectives or subject.gate is None:
         return Gate()
     return Gate(subject.gate.state, subject.gate.objective, subject.gate.message or "")

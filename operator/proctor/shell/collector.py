@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ SECONDS = 15.0
 
 _AT_ONCE = 500
 """Agents in one request; a fleet's answer is then some hundred kilobytes, and bounded."""
+
+_AT_A_TIME = 20
+"""Agents that are judged before anything else of the process has its turn."""
 
 _ROUNDS = 20
 """Between two looks at whether the cluster has PrometheusRules."""
@@ -85,14 +89,20 @@ class Collector:
         for part in _parts(tuple(subjects.values())):
             await self._ask(part)
         now = self._clock.now()
-        for key, subject in subjects.items():
-            known = self._indicators.of(key.namespace, key.name)
-            said = objectives.report(subject, known, now)
-            # The gate in the status may be a policy's, which is not looked at here: only its turns matter.
-            if said.slos != subject.reported or said.gate != self._gates.get(key, subject.gate):
+        for number, (key, subject) in enumerate(subjects.items()):
+            if number % _AT_A_TIME == 0:
+                # Others are waiting too, above all the lease.
+                await asyncio.sleep(0)
+            if self._would_say_something_else(key, subject, now):
                 self._queue.add(key, now)
-            self._gates[key] = said.gate
         await self._wake_rules(subjects)
+
+    def _would_say_something_else(self, key: Key, subject: Subject, now: datetime) -> bool:
+        said = objectives.report(subject, self._indicators.of(key.namespace, key.name), now)
+        # The gate in the status may be a policy's, which is not looked at here: only its turns matter.
+        differs = said.slos != subject.reported or said.gate != self._gates.get(key, subject.gate)
+        self._gates[key] = said.gate
+        return differs
 
     async def _wake_rules(self, subjects: dict[Key, Subject]) -> None:
         """Has the alerting rules looked at of every agent whose objectives are not those of the last time."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from proctor.api.bounds import BudgetGate
-from proctor.api.objectives import ObjectiveState, ReleaseState
-from proctor.slo.standing import Standing
-
-_UNKNOWN = frozenset({ObjectiveState.INSUFFICIENT_DATA, ObjectiveState.STALE})
+from proctor.api.objectives import Objective, ReleaseState
+from proctor.slo.budget import allowed, budget
+from proctor.slo.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -28,19 +27,19 @@ _NEVER = Decimal("-Infinity")
 _ORDER = (ReleaseState.NORMAL, ReleaseState.SLOW, ReleaseState.FREEZE)
 
 
-def gate(standings: Iterable[Standing], floor: BudgetGate | None = None) -> Gate:
-    """The strictest demand of all objectives, by the budget that the stable revision left of them.
+def gate(counted: Iterable[tuple[Objective, Counts]], floor: BudgetGate | None = None) -> Gate:
+    """The strictest demand of all objectives, by what the stable revision left of their budgets in their windows.
 
     What is not known holds up nothing: a new agent would never get its first upgrade. `floor` is what policies demand
     at least, also of an objective that holds up nothing by itself.
     """
-    found = [_of(each, floor) for each in standings if each.state not in _UNKNOWN]
+    found = [_of(objective, counts, floor) for objective, counts in counted if counts.total >= objective.min_events]
     # The first of those that are equally strict: the same standings always name the same objective.
     return max(found, key=lambda each: _ORDER.index(each.state), default=OPEN)
 
 
-def _of(standing: Standing, floor: BudgetGate | None) -> Gate:
-    own, left, name = standing.objective.gate, standing.budget.remaining, standing.objective.name
+def _of(objective: Objective, counts: Counts, floor: BudgetGate | None) -> Gate:
+    own, left, name = objective.gate, budget(counts, allowed(objective.target)).remaining, objective.name
     demands = [each for each in (own if own.rollout else None, floor) if each is not None]
     freeze = max((each.freeze_below for each in demands), default=_NEVER)
     slow = max((each.slow_below for each in demands), default=_NEVER)

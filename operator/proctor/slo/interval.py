@@ -9,7 +9,8 @@ from proctor.evidence.beta import log_beta
 from proctor.slo.counts import Counts
 from proctor.slo.paging import SURE
 
-_HALVINGS = 50
+_HALVINGS = 24
+"""Until the boundary is known to seven digits; four are shown."""
 
 
 def interval(counts: Counts) -> tuple[float, float]:

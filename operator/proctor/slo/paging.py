@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from math import log
 
 from proctor.api.fields import format_decimal, format_duration
@@ -53,6 +54,7 @@ class LeftOut:
     why: str
 
 
+@lru_cache(maxsize=4096)
 def rows(objective: Objective) -> tuple[Row | LeftOut, ...]:
     """The rows of the objective's alerting table, in order; those that cannot be true are marked."""
     return tuple(_checked(row, objective) for row in _table(objective))
