@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil, log, log1p
+from math import log
 
-from proctor.delivery.evidence import betting
 from proctor.delivery.evidence.figures import written
-from proctor.delivery.evidence.mixture import log_mean
 from proctor.evidence.beta import log_above, log_beta
 
 
@@ -96,28 +94,3 @@ def log_replay_harm(candidate_only: int, stable_only: int) -> float:
     n = candidate_only + stable_only
     a, b = candidate_only + 1, stable_only + 1
     return (n + 1) * log(2) + log_beta(a, b) + log_above(0.5, a, b)
-
-
-def log_replay_noninferior(candidate_only: int, stable_only: int, same: int, margin: float) -> float:
-    """The logarithm of the evidence that the candidate's share of failures is not higher by `margin` or more.
-
-    An e-process by betting on the difference of each pair, which is -1, 0 or 1; the order of the pairs does not matter.
-    """
-    return log_mean(
-        [
-            candidate_only * log1p(stake * (margin - 1) / (1 - margin))
-            + same * log1p(stake * margin / (1 - margin))
-            + stable_only * log1p(stake * (margin + 1) / (1 - margin))
-            for stake in betting.STAKES
-        ]
-    )
-
-
-def pairs_without_difference(margin: float, beta: float) -> int:
-    """How many pairs that do not differ show that the candidate is no worse by `margin`."""
-    return next(n for n in range(1, 10**7) if log_replay_noninferior(0, 0, n, margin) >= -log(beta))
-
-
-def zero_failures_needed(bound: float, beta: float) -> int:
-    """How many tasks without one failure show that the failure rate is below `bound`, at the error `beta`."""
-    return ceil(log(beta) / log1p(-bound))

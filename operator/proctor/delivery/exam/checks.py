@@ -106,7 +106,7 @@ class MaxCost(Check):
 class EndsAs(Check):
     """The task ended like this. Where no check says otherwise it must have succeeded."""
 
-    phase: Literal["Succeeded", "Failed", "InputRequired"]
+    phase: Literal["Succeeded", "Failed"]
     reason: Words | None = None
 
 
