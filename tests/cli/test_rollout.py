@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from proctor.api.agent import Agent
@@ -309,3 +311,40 @@ def test_a_simulation_tells_what_an_upgrade_takes() -> None:
     assert bad["rolledBack"] == 1
     assert bad["exposed"] < worse["exposed"] * 2
     assert bad["extraBad"] > 0
+
+
+SUITE = "name: s\ncases: [{name: one, inputs: 1, repeats: 2, evaluators: [{Contains: a}]}]\n"
+WRONG = "name: s\ncases: [{name: one, evaluators: [Nope]}]\n"
+
+
+def a_map(suite: str) -> str:
+    """A manifest of the suite's ConfigMap."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "evals"}, "data": {"suite.yaml": suite}}
+    return yaml.safe_dump(body)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        (SUITE, Code.OK, "s: 1 case, 2 trials"),
+        (a_map(SUITE), Code.OK, "Contains"),
+        (WRONG, Code.ERROR, "case one: inputs: Field required"),
+        (a_map(WRONG), Code.ERROR, "evals: case one"),
+        (a_map(SUITE) + "---\n" + a_map("x"), Code.ERROR, "a suite is an object"),
+        ("[", Code.ERROR, "no YAML"),
+        (yaml.safe_dump({"kind": "ConfigMap", "metadata": {"name": "evals"}}), Code.ERROR, "has 0 keys"),
+    ],
+)
+def test_a_suite_is_read_before_anybody_is_examined(tmp_path: Path, content: str, code: Code, says: str) -> None:
+    """By itself or in its ConfigMap; what is wrong is named, with exit code 1."""
+    file = tmp_path / "suite.yaml"
+    file.write_text(content)
+    result = run("rollout", "exam", str(file))
+    assert result.exit_code == code
+    assert says in " ".join(result.output.split())
+
+
+def test_the_sample_s_exam_can_be_used() -> None:
+    """As the page says."""
+    assert run("rollout", "exam", "manifests/samples/refunds-upgrade/evals.yaml").exit_code == Code.OK
+    assert run("rollout", "exam", "absent.yaml").exit_code == Code.USAGE

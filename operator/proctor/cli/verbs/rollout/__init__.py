@@ -19,6 +19,7 @@ _MODULES = {
     "history": "history",
     "diff": "history",
     "simulate": "simulate",
+    "exam": "exam",
 }
 VERBS = tuple(_MODULES)
 """In the order of a day's work."""
