@@ -7,6 +7,11 @@ AGENTS ?= 100
 bench-operator: ## the operator under a fleet of AGENTS="100 1000", beside plain Deployments
 	@uv run python -m tests.bench.fleet --agents $(AGENTS)
 
+.PHONY: bench-record
+
+bench-record: ## what the record adds to a call, beside the disk's own limit, and how fast it is verified
+	@uv run python -m tests.bench.record
+
 RUNS ?= 500
 
 .PHONY: bench-evidence

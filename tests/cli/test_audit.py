@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from proctor.audit import memory
 from proctor.audit.notes import unchecked
+from proctor.audit.proofs import Proof
 from proctor.cli import exports
 from proctor.cli.errors import Misused
 from proctor.cli.main import app
@@ -137,3 +138,21 @@ def test_anchors_of_a_memory(anchors: Path):
     """The file is what `audit anchors -o json` or kubectl prints."""
     (found,) = exports.anchors(anchors)
     assert (found.origin, found.size, found.root) == (ORIGIN, 6, unchecked(note_of(ENTRIES[:6])).root)
+
+
+def test_a_report_carries_the_proof_of_each_claim(run: Run, export: Path, tmp_path: Path):
+    """As a page and as JSON; a claim's proof and record are enough to check it."""
+    page = run("report", export, "support/refunds", "--key", KEY)
+    assert (page.exit_code, "# What the record says of support/refunds" in page.output) == (0, True)
+    document = json.loads(run("report", export, "support/refunds", "--key", KEY, "--json").output)
+    for claim in document["claims"]:
+        proof = Proof.parse(claim["proof"])
+        assert proof.check(claim["record"].encode(), [SIGNER.verifier]).size == 9
+
+
+def test_nothing_is_claimed_of_what_is_not_whole_or_not_there(run: Run, export: Path):
+    """A broken export makes no report, and neither does an agent of which nothing is recorded."""
+    assert run("report", export, "support/other", "--key", KEY).exit_code == 4
+    assert run("report", export, "support", "--key", KEY).exit_code == 2
+    (export / LOG / "checkpoint").write_text("nothing")
+    assert run("report", export, "support/refunds", "--key", KEY).exit_code == 1

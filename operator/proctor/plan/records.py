@@ -90,6 +90,7 @@ def _config(
     spec = body.get("spec") or {}
     if body["kind"] == "Agent":
         change |= present(risk_tier=spec.get("riskTier"), owner=(spec.get("owner") or {}).get("team"))
+        change |= present(purpose=spec.get("purpose"))
     return EventType.CONFIG_CHANGED, {"change": change}
 
 

@@ -16,7 +16,7 @@ from proctor.audit.notes import BadNote, unchecked
 from proctor.audit.proofs import Proof
 from proctor.audit.verifier import Report
 from proctor.audit.verifier import verify as check
-from proctor.cli import exports, options
+from proctor.cli import auditing, exports, options
 from proctor.cli.connecting import connect
 from proctor.cli.draw import record as draw
 from proctor.cli.errors import CliError, Code, NotFound
@@ -24,6 +24,7 @@ from proctor.cli.reaching import Wanted
 from proctor.cli.record import reader
 from proctor.cli.resources import CONFIG_MAPS
 from proctor.cli.terminal import Format, Terminal
+from proctor.cli.verbs.audit_report import report as report_of
 from proctor.cli.wording import printable
 
 _HELP = """Read the record of decisions, take it away, and check that nothing in it was changed.
@@ -45,19 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Export = Annotated[Path, typer.Argument(help="An exported record: a directory, or a .tar of it.", metavar="EXPORT")]
-Keys = Annotated[
-    list[str],
-    typer.Option("--key", help="The public key, as a verifier key or a file of them; may be repeated.", metavar="KEY"),
-]
-Anchors = Annotated[
-    Path | None,
-    typer.Option(
-        "--anchors", help="The ConfigMap proctor-record as JSON: what another has remembered.", metavar="FILE"
-    ),
-]
-LogName = Annotated[str, typer.Argument(help="The log.", metavar="LOG")]
 
 
 @app.command()
@@ -135,10 +123,10 @@ def export(
 
 @app.command()
 def verify(
-    place: Export,
+    place: auditing.Export,
     *,
-    key: Keys,
-    anchors: Anchors = None,
+    key: auditing.Keys,
+    anchors: auditing.Anchors = None,
     output: options.Output = Format.TABLE,
 ) -> None:
     """Check an exported record, offline: every record, the chain, the tree, every signature, and the anchors if given.
@@ -166,11 +154,11 @@ def verify(
 
 @app.command()
 def prove(
-    place: Export,
-    log: LogName,
+    place: auditing.Export,
+    log: auditing.LogName,
     seq: Annotated[int, typer.Argument(help="The record's number.", min=0, metavar="SEQ")],
     *,
-    key: Keys,
+    key: auditing.Keys,
     check_proof: Annotated[
         Path | None, typer.Option("--check", help="Check this proof of the record instead.", metavar="FILE")
     ] = None,
@@ -237,6 +225,9 @@ def anchors(
     else:
         terminal.write(json.dumps({"data": data}, indent=2))
     raise typer.Exit(Code.NOT_SO if raised else Code.OK)
+
+
+app.command(name="report")(report_of)
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""`audit report`: one document of what the record says of an agent, each claim with its proof."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from proctor.audit.archive import entries_of, node_of
+from proctor.audit.merkle import inclusion_proof, leaf_hash
+from proctor.audit.notes import unchecked
+from proctor.audit.proofs import Proof
+from proctor.audit.records import Record
+from proctor.audit.report import SECTIONS, Claim, claims
+from proctor.audit.verifier import Files, verify
+from proctor.cli import auditing, exports
+from proctor.cli.errors import CliError, Misused, NotFound
+from proctor.cli.terminal import Terminal
+from proctor.cli.wording import printable
+
+
+def report(
+    place: auditing.Export,
+    agent: Annotated[str, typer.Argument(help="The agent.", metavar="NS/NAME")],
+    *,
+    key: auditing.Keys,
+    anchors: auditing.Anchors = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with each claim's record and its proof.")] = False,
+) -> None:
+    """Write one document of what the record says of an agent: declaration, versions, oversight, incidents, objectives.
+
+    The export is verified first. Each claim names the record it rests on; as JSON it carries that record and the proof
+    that it is in the log, which `audit prove --check` or any other reader of C2SP's tlog-proof checks.
+
+    [bold]Examples[/]
+
+      kubectl proctor audit report ./record support/refunds --key keys.txt > report.md
+      kubectl proctor audit report ./record support/refunds --key keys.txt --json > report.json
+
+    [bold]Exit codes[/]
+
+      0 written · 1 the export is not whole: nothing is claimed · 4 the record says nothing of the agent
+    """
+    namespace, _, name = agent.partition("/")
+    if not name:
+        raise Misused(f"{agent}: it must be NAMESPACE/NAME")
+    logs = exports.read(place)
+    checked = verify(logs, exports.keys(key), exports.anchors(anchors))
+    if not checked.is_whole:
+        raise CliError(
+            "the export is not whole, so nothing is claimed of it", f"kubectl proctor audit verify {place} …"
+        )
+    entries = {log: entries_of(files, _size(files)) for log, files in logs.items()}
+    found = claims((Record.parse(line) for lines in entries.values() for line in lines), namespace, name)
+    if not found:
+        raise NotFound(f"the record says nothing of Agent {agent}")
+    if as_json:
+        Terminal.here().write(json.dumps(_document(agent, found, entries, logs), indent=2, ensure_ascii=False))
+    else:
+        Terminal.here().write(_page(agent, found, logs))
+
+
+def _size(files: Files) -> int:
+    return unchecked(files["checkpoint"].decode()).size
+
+
+def _page(agent: str, found: Sequence[Claim], logs: Mapping[str, Files]) -> str:
+    lines = [f"# What the record says of {printable(agent)}", ""]
+    lines += [f"Log `{log}`, {_size(files)} records, verified." for log, files in logs.items()]
+    for section in SECTIONS:
+        mine = [each for each in found if each.section == section]
+        if mine:
+            lines += ["", f"## {section}", "", "| when | what | record |", "|---|---|---|"]
+            lines += [
+                f"| {each.at:%Y-%m-%d %H:%M:%S} | {printable(each.text).replace('|', '/')} | `{each.log}` {each.seq} |"
+                for each in mine
+            ]
+    lines += ["", "Each record is proven by `kubectl proctor audit prove EXPORT LOG SEQ --key KEY`.", ""]
+    return "\n".join(lines)
+
+
+def _document(
+    agent: str, found: Sequence[Claim], entries: Mapping[str, Sequence[bytes]], logs: Mapping[str, Files]
+) -> dict[str, Any]:
+    nodes = {log: node_of([leaf_hash(line) for line in lines]) for log, lines in entries.items()}
+
+    def proof(claim: Claim) -> Proof:
+        path = inclusion_proof(claim.seq, len(entries[claim.log]), nodes[claim.log])
+        return Proof(claim.seq, tuple(path), logs[claim.log]["checkpoint"].decode())
+
+    return {
+        "agent": agent,
+        "logs": {log: {"records": _size(files)} for log, files in logs.items()},
+        "claims": [
+            {
+                "section": each.section,
+                "text": each.text,
+                "at": each.at.isoformat(),
+                "log": each.log,
+                "seq": each.seq,
+                "record": entries[each.log][each.seq].decode(),
+                "proof": str(proof(each)),
+            }
+            for each in found
+        ],
+    }
