@@ -102,6 +102,7 @@ async def test_limits_hold_when_calls_come_together(gateway: House):
     async with gateway.pod("one") as agent:
         task = (await gateway.task({"sleep": 20})).json()["id"]
         await gateway.in_phase(task, "Running")
+        await eventually(lambda: agent.tokens)
         headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
         async with httpx2.AsyncClient(
@@ -137,6 +138,7 @@ async def test_retry_after_is_passed_on(gateway: House):
     async with gateway.pod("one") as agent:
         task = (await gateway.task({"sleep": 20})).json()["id"]
         await gateway.in_phase(task, "Running")
+        await eventually(lambda: agent.tokens)
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "rate limited"}]}
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
             answer = await http.post(

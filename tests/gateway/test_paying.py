@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -114,6 +116,7 @@ async def test_what_a_budget_does_when_it_is_used_up(gateway: House, action, mod
     async with gateway.pod("one") as agent:
         task = (await gateway.task({"sleep": 20})).json()["id"]
         await gateway.in_phase(task, "Running")
+        await eventually(lambda: agent.tokens)
         headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
@@ -231,6 +234,29 @@ async def test_a_repeated_call_costs_nothing(gateway: House):
     assert (ended["phase"], ended["attempts"]) == ("Succeeded", 2)
     twice = await usage(gateway)
     assert twice == {**once, "budgets": twice["budgets"]}
+
+
+async def test_without_the_ledger_no_call_is_made(gateway: House, model: System, directory: Path):
+    """What cannot be reserved is not sent: 503; and when the accounts are there again, calls go out again."""
+    before = len(await requests_of(model))
+    async with gateway.pod("one") as agent:
+        task = (await gateway.task({"sleep": 20})).json()["id"]
+        await gateway.in_phase(task, "Running")
+        await eventually(lambda: agent.tokens)
+        store = sqlite3.connect(directory / "gateway.db", timeout=10, isolation_level=None)
+        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
+        body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello ledger"}]}
+        async with httpx2.AsyncClient(
+            base_url=gateway.agents_url, headers=headers, trust_env=False, verify=False, timeout=30
+        ) as http:
+            store.execute("ALTER TABLE accounts RENAME TO elsewhere")
+            refused = await http.post("/v1/chat/completions", json=body)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "StoreUnavailable")
+            assert len(await requests_of(model)) == before
+            store.execute("ALTER TABLE elsewhere RENAME TO accounts")
+            assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+        store.close()
+        await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
 
 
 async def test_usage_is_told_to_the_operator_alone(gateway: House):
