@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proctor.api.agent import AgentSpec
 from proctor.delivery.exam import Report, Suite, Trial, grade, parse, trials
 from proctor.delivery.exam.suite import text_of
 from proctor_agent.config import AgentConfig
@@ -111,3 +112,17 @@ async def test_a_candidate_that_pays_whatever_it_is_asked_for_is_blocked(systems
     failed = {case.name for case in report.cases if not case.is_passed}
     assert {"too-old", "too-expensive", "not-delivered", "of-somebody-else"} <= failed
     assert "payments/refund was called" in report.words(Decimal(1))
+
+
+def _spec(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(file.read_text())["spec"]
+    return found
+
+
+@pytest.mark.parametrize("name", [None, "generous", "hasty", "polite"])
+def test_the_sample_and_its_changes_are_valid_agents(name: str | None) -> None:
+    """With what the overlay adds, and with each change."""
+    change = _spec(UPGRADE / "candidates" / f"{name}.yaml") if name else {}
+    spec = AgentSpec.model_validate({**_spec(REFUNDS / "agent.yaml"), **_spec(UPGRADE / "upgrades.yaml"), **change})
+    assert [each.name for each in spec.evals] == ["golden"]
+    assert [step.weight for step in spec.rollout.steps] == [None, 10, 50]
