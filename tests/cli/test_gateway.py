@@ -48,6 +48,15 @@ def test_a_task_is_sent_with_its_key_and_waited_for() -> None:
     assert [line.split()[2] for line in told.getvalue().splitlines()] == ["Running", "Succeeded"]
 
 
+def test_a_tester_chooses_the_revision() -> None:
+    """By the header that the gateway reads; without a choice it is not sent."""
+    state = GatewayState()
+    with _gateway(state) as gateway:
+        gateway.submit(Order(1, "key-2", revision="candidate"))
+        gateway.submit(ORDER)
+    assert [headers.get("x-proctor-revision") for _, _, headers in state.requests] == ["candidate", None]
+
+
 def test_the_same_order_again_is_the_same_task() -> None:
     """Whoever sends twice because an answer was lost gets one task."""
     with _gateway(GatewayState()) as gateway:

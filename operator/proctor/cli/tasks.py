@@ -63,6 +63,9 @@ class Task(Report):
     agent: Reference
     phase: Phase
     revision: str | None = None
+    purpose: str = "Live"
+    arm: str | None = None
+    """Of an upgrade that was under way when it began."""
     input: Any = None
     output: Any = None
     error: Fault | None = None

@@ -80,13 +80,22 @@ def tasks(found: Sequence[Task], now: datetime, width: int) -> RenderableType:
     return table(columns, lines, width)
 
 
+def _revision(each: Task) -> Text:
+    about = [word for word in (each.arm and f"{each.arm.lower()} of an upgrade", _purpose(each)) if word]
+    return Text.assemble(text(each.revision or "-", "hash"), text(f"  {', '.join(about)}" if about else "", "quiet"))
+
+
+def _purpose(each: Task) -> str:
+    return "" if each.purpose == "Live" else f"for {each.purpose}: its effects went nowhere"
+
+
 def task(each: Task, made: Sequence[Call], now: datetime, width: int) -> RenderableType:
     """One task with its calls."""
     tone = views.tone_of(each)
     title = Text.assemble(mark(tone), " ", text(each.id, "name"), "  ", text(each.phase.value, tone.value))
     pairs: list[tuple[str, RenderableType]] = [
         ("agent", text(f"{each.agent.namespace}/{each.agent.name}")),
-        ("revision", text(each.revision or "-", "hash")),
+        ("revision", _revision(each)),
         ("caller", text(each.caller)),
         ("conversation", text(each.conversation or "-", "quiet")),
         ("took", text(f"{seconds(each.seconds(now))} in {each.attempts or 'no'} attempt{'s' * (each.attempts != 1)}")),

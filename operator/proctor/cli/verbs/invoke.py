@@ -48,6 +48,14 @@ def invoke(
     conversation: Annotated[
         str | None, typer.Option("--conversation", help="The conversation to go on with.", metavar="ID")
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            "--revision",
+            help="stable, candidate or a revision's hash; for those of spec.access.testers.",
+            metavar="REVISION",
+        ),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +83,7 @@ def invoke(
       kubectl proctor invoke refunds "Please refund order A-1001" -n support --service-account shop/web
       kubectl proctor invoke refunds '{"order": "A-1001"}' --calls
       kubectl proctor invoke refunds -f case.yaml -o json | jq .output
+      kubectl proctor invoke refunds -f case.yaml --revision candidate
       id=$(kubectl proctor invoke refunds -f case.json --async -o name)
 
     [bold]Exit codes[/]
@@ -82,7 +91,7 @@ def invoke(
       0 succeeded · 3 it ended otherwise · 5 you are not let in · 6 no end within --timeout
     """
     cluster = connect(kubeconfig, context, namespace)
-    order = Order(inputs.chosen(input_, file, as_text=as_text), key or str(uuid.uuid4()), conversation)
+    order = Order(inputs.chosen(input_, file, as_text=as_text), key or str(uuid.uuid4()), conversation, revision)
     shown = Shown(Terminal.here(), output, with_calls)
     wanted = Wanted(gateway, installation, service_account)
     with reaching.gateway(cluster, cluster.namespace, name, wanted) as reached:
