@@ -259,6 +259,17 @@ async def test_what_could_not_be_told_is_told_later():
     assert listener.heard == [told(1).id, told(2).id]
 
 
+async def test_what_finds_no_room_comes_back_with_the_next_look(monkeypatch):
+    """The box is bounded; what was not put into it was not told, and is not taken for told."""
+    monkeypatch.setattr("proctor.shell.outbox._MOST_WAITING", 1)
+    outbox, listener = Outbox(), Listener()
+    for _ in range(2):
+        outbox.put("uid", [told(1), told(2)])
+        assert len(outbox) == 1
+        assert await outbox.flush(listener)
+    assert listener.heard == [told(1).id, told(2).id]
+
+
 async def test_what_is_refused_holds_up_nothing_else():
     """It is counted and let go."""
     outbox, listener = Outbox(), Listener()

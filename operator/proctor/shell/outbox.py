@@ -15,7 +15,7 @@ from proctor.plan.said import NoAnswer
 from proctor.shell import metrics
 
 _AT_ONCE = 200
-_MOST_WAITING = 50_000
+_MOST_WAITING = 5_000
 _MOST_OBJECTS = 50_000
 _SHORT = 8
 """Bytes of an id: enough not to tell it again, and the gateway keeps each once anyway."""
@@ -35,7 +35,7 @@ class Listener(Protocol):
 class Outbox:
     """Filled by reconciles, emptied by `run`.
 
-    Bounded: beyond that the oldest go, are counted, and come back with the next look at their object.
+    Bounded: what finds no room is not remembered either, and so comes back with the next look at its object.
     """
 
     def __init__(self) -> None:
@@ -52,17 +52,16 @@ class Outbox:
         known = {before[at : at + _SHORT] for at in range(0, len(before), _SHORT)}
         for each in told:
             short = _short(each.id)
-            ids += short
-            if short not in known:
+            if short not in known and each.id not in self._waiting:
+                if len(self._waiting) >= _MOST_WAITING:
+                    continue
                 self._waiting[each.id] = each
                 self._news.set()
+            ids += short
         self._known[about] = ids
         self._known.move_to_end(about)
         if len(self._known) > _MOST_OBJECTS:
             self._known.popitem(last=False)
-        while len(self._waiting) > _MOST_WAITING:
-            self._waiting.popitem(last=False)
-            metrics.RECORDS_LOST.inc()
 
     async def run(self, listener: Listener) -> None:
         """Never returns."""
