@@ -212,7 +212,13 @@ def is_away(exc: Exception) -> bool:
 def _sqlite_engine(url: sa.URL, begin: str, connections: int) -> sa.Engine:
     # Connections wander between the threads of one pool; none is used by two at once.
     engine = sa.create_engine(
-        url, poolclass=sa.QueuePool, pool_size=connections, max_overflow=0, connect_args={"check_same_thread": False}
+        url,
+        poolclass=sa.QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        # Every transaction is ended by whoever began it: there is nothing to take back when a connection is returned.
+        pool_reset_on_return=None,
+        connect_args={"check_same_thread": False},
     )
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
