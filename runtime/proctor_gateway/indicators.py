@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
+import structlog
 from pydantic import Field
 
 from proctor.api.fields import Duration, Name, format_duration, parse_duration
@@ -16,6 +17,8 @@ from proctor_gateway.store.custom import Expressions, Verdicts
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.indicators import Asked, Counted, Found, Sums
 from proctor_gateway.tasks import instant
+
+log = structlog.get_logger(__name__)
 
 
 class Indicator(Report):
@@ -40,19 +43,25 @@ class AgentQuestion(Report):
     namespace: Name
     name: Name
     indicators: Annotated[tuple[Indicator, ...], Field(max_length=64)]
-    windows: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=64)]
+    windows: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=512)]
 
 
 class Question(Report):
-    """What to count of many agents."""
+    """What to count of many agents. Each is read by itself: one that cannot be read must not blind all others."""
 
-    agents: Annotated[tuple[AgentQuestion, ...], Field(max_length=1000)]
+    agents: Annotated[tuple[dict[str, Any], ...], Field(max_length=1000)]
 
 
 async def answer(database: Database, verdicts: Verdicts, question: Question, now: datetime) -> dict[str, Any]:
-    """The counts of every agent, in windows that end now. Raises StoreAway, ValueError."""
+    """The counts of every agent, in windows that end now; nothing of one that cannot be read. Raises StoreAway."""
+    agents = []
     # One after the other: the store has few readers, and tasks are waiting for them too.
-    agents = [await _of(database, verdicts, each, now) for each in question.agents]
+    for each in question.agents:
+        try:
+            agents.append(await _of(database, verdicts, AgentQuestion.model_validate(each), now))
+        except ValueError as exc:
+            fault = type(exc).__name__
+            log.warning("cannot count", namespace=each.get("namespace"), agent=each.get("name"), fault=fault)
     return {"asOf": instant(now), "agents": agents}
 
 

@@ -69,26 +69,34 @@ async def test_tasks_are_counted_for_the_operator_and_for_prometheus(gateway: Ho
         assert line in text, line
 
 
-REFUSED = {
-    "no body": ("", 400),
-    "an unknown type": (
-        {"agents": [{"namespace": "a", "name": "b", "indicators": [{"name": "x", "type": "Odd"}]}]},
-        400,
-    ),
-    "no windows": ({"agents": [{**QUESTION["agents"][0], "windows": []}]}, 400),
-    "a window that is none": ({"agents": [{**QUESTION["agents"][0], "windows": ["soon"]}]}, 400),
-    "a latency without a threshold": (
-        {"agents": [{**QUESTION["agents"][0], "indicators": [{"name": "x", "type": "Latency"}]}]},
-        400,
-    ),
+@pytest.mark.parametrize("body", ["", {}, {"agents": 1}, {"agents": [1]}], ids=str)
+async def test_a_question_that_is_none_is_refused(gateway: House, body: Any):
+    """With the field at fault."""
+    response = await asked(gateway, body)
+    assert (response.status_code, response.json()["reason"]) == (400, "InvalidRequest"), response.text
+
+
+ODD = {
+    "an unknown type": {"indicators": [{"name": "x", "type": "Odd"}]},
+    "no windows": {"windows": []},
+    "a window that is none": {"windows": ["soon"]},
+    "a latency without a threshold": {"indicators": [{"name": "x", "type": "Latency"}]},
 }
 
 
-@pytest.mark.parametrize(("body", "status"), REFUSED.values(), ids=REFUSED)
-async def test_a_question_that_is_none_is_refused(gateway: House, body: Any, status: int):
-    """With the field at fault, and without counting anything."""
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+async def test_an_agent_that_cannot_be_read_blinds_no_other(gateway: House, odd: dict[str, Any]):
+    """It is left out of the answer, and all others are in it."""
+    body = {"agents": [{**QUESTION["agents"][0], "name": "odd", **odd}, *QUESTION["agents"]]}
     response = await asked(gateway, body)
-    assert (response.status_code, response.json()["reason"]) == (status, "InvalidRequest"), response.text
+    assert [each["name"] for each in response.json()["agents"]] == ["refunds"], response.text
+
+
+async def test_many_objectives_have_many_windows(gateway: House):
+    """As many as sixteen objectives with rows of their own can have."""
+    windows = [f"{minutes}m" for minutes in range(1, 400)]
+    response = await asked(gateway, {"agents": [{**QUESTION["agents"][0], "windows": windows}]})
+    assert len(response.json()["agents"][0]["counts"]["answered"]) == 399, response.text
 
 
 async def test_only_the_operator_may_ask(gateway: House):

@@ -23,13 +23,15 @@ class Gateway:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.tally: Tally | None = Tally(good=100, total=100)
+        self.knows_not = ""
 
     async def indicators(self, body: dict[str, Any]) -> IndicatorsAnswer | NoAnswer:
         """The same counts for each window of each objective."""
         self.asked.append(body)
         if self.tally is None:
             return NoAnswer("away")
-        return IndicatorsAnswer(as_of=examples.T0, agents=tuple(self._of(each) for each in body["agents"]))
+        known = (each for each in body["agents"] if each["name"] != self.knows_not)
+        return IndicatorsAnswer(as_of=examples.T0, agents=tuple(self._of(each) for each in known))
 
     def _of(self, asked: dict[str, Any]) -> AgentTallies:
         counts = {each["name"]: dict.fromkeys(asked["windows"], self.tally) for each in asked["indicators"]}
@@ -207,3 +209,25 @@ async def test_rules_follow_the_objectives_where_there_are_rules():
     assert house.woken() == ["PrometheusRule/a"]
     await house.collector.round()
     assert house.woken() == []
+
+
+async def test_an_agent_of_whom_nothing_is_said_becomes_stale():
+    """Alone: the others were measured."""
+    house = House()
+    for name in ("a", "b"):
+        house.put(name, slos=SLOS)
+    await house.collector.round()
+    house.woken()
+    for name in ("a", "b"):
+        house.reconcile(name, slos=SLOS)
+    house.gateway.knows_not = "b"
+    woken = []
+    for second in range(0, 90, 15):
+        house.clock.time = examples.after(seconds=second)
+        await house.collector.round()
+        woken += house.woken()
+    assert set(woken) == {"b"}
+    house.gateway.knows_not = ""
+    house.reconcile("b", slos=SLOS)
+    await house.collector.round()
+    assert house.woken() == ["b"]

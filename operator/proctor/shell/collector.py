@@ -131,7 +131,10 @@ class Collector:
         for said in answer.agents:
             place = (said.namespace, said.name)
             if place in asked:
-                self._indicators.measured[place] = measured(asked[place], said, answer.as_of)
+                self._indicators.measured[place] = measured(asked.pop(place), said, answer.as_of)
+                self._indicators.missing_since.pop(place, None)
+        for place in asked:
+            self._indicators.missing_since.setdefault(place, self._clock.now())
 
     def _wanted(self) -> dict[Key, Subject]:
         """Every agent with objectives. A body is read only when it is another than last time."""
@@ -152,8 +155,10 @@ class Collector:
             return None
 
     def _forget_others(self, subjects: dict[Key, Subject]) -> None:
-        for place in self._indicators.measured.keys() - {(key.namespace, key.name) for key in subjects}:
-            del self._indicators.measured[place]
+        places = {(key.namespace, key.name) for key in subjects}
+        for known in (self._indicators.measured, self._indicators.missing_since):
+            for place in known.keys() - places:
+                del known[place]
         for key in self._gates.keys() - subjects.keys():
             del self._gates[key]
 

@@ -17,7 +17,10 @@ class Indicators:
     """By namespace and name."""
     silent_since: datetime | None = None
     """Since when the gateway cannot be asked; None while it answers."""
+    missing_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """Since when the gateway's answers say nothing of an agent that was asked for."""
 
     def of(self, namespace: str, name: str) -> Indications:
         """What is known of one agent."""
-        return Indications(self.measured.get((namespace, name)), self.silent_since)
+        place = (namespace, name)
+        return Indications(self.measured.get(place), self.silent_since or self.missing_since.get(place))

@@ -34,11 +34,8 @@ class Objectives:
         body = await body_of(request, context.settings.max_body, context.settings.body_timeout)
         try:
             question = Question.model_validate_json(body)
-            found = await answer(context.database, self._verdicts, question, context.clock.now())
         except ValidationError as exc:
             fault = exc.errors(include_input=False, include_url=False)[0]
             where = ".".join(map(str, fault["loc"]))
             raise Problem(400, Reason.INVALID_REQUEST, f"{where}: {fault['msg']}") from exc
-        except ValueError as exc:
-            raise Problem(400, Reason.INVALID_REQUEST, str(exc)[:300]) from exc
-        return json_response(found)
+        return json_response(await answer(context.database, self._verdicts, question, context.clock.now()))
