@@ -25,7 +25,7 @@ from proctor_gateway.reasons import Reason
 from proctor_gateway.runner import Runner
 from proctor_gateway.store import approvals, lifecycle, owners
 from proctor_gateway.store.approvals import TIMED_OUT, Decision, Question
-from proctor_gateway.tasks import Fault, Task
+from proctor_gateway.tasks import Ended, Fault, Task
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,7 @@ class Consent:
                 await self._look(question)
             except ClusterAway as exc:
                 log.warning("an Approval cannot be asked for now", approval=question.name, cause=str(exc))
+        await self._end()
         await self._go_on()
 
     async def _look(self, question: Question) -> None:
@@ -91,12 +92,21 @@ class Consent:
             log.info("people have decided", approval=question.name, task=question.task, decision=decision.decision)
 
     async def _ask(self, question: Question) -> None:
-        agent = self._context.known.agent(question.namespace, question.spec["subject"]["toolCall"]["agent"])
+        agent = self._context.known.agent(question.namespace, question.agent)
         uid = agent.metadata.uid if agent is not None else None
         if await self._cluster.ask(manifest(question, uid)):
             log.info("people are asked", approval=question.name, task=question.task)
         if not question.asked:
             await self._context.database.write(lambda c: approvals.asked(c, question.task, question.sequence))
+
+    async def _end(self) -> None:
+        """People have answered instead of the agent."""
+        for task in await self._context.database.read(approvals.answered):
+            now = self._context.clock.now()
+            ended = await self._context.database.write(lambda c, task=task, now=now: lifecycle.answered(c, task, now))  # type: ignore[misc]
+            if ended is not None and isinstance(ended.state, Ended):
+                self._context.metrics.ended(ended, ended.state)
+                self._context.endings.ended(task)
 
     async def _go_on(self) -> None:
         for task in await self._context.database.read(approvals.due):
@@ -113,7 +123,7 @@ class Consent:
 
 def manifest(question: Question, agent_uid: str | None) -> dict[str, Any]:
     """The Approval that puts the question. It goes when its agent does."""
-    agent = question.spec["subject"]["toolCall"]["agent"]
+    agent = question.agent
     metadata: dict[str, Any] = {
         "name": question.name,
         "namespace": question.namespace,

@@ -1,4 +1,4 @@
-"""Who answers when the agent cannot: another model, another agent, a fixed reply, in the order of the spec. Pure.
+"""Who answers when the agent cannot: another model or agent, people, a fixed reply, in the order of the spec. Pure.
 
 A leg is tried once. After something was changed nobody begins anew: another model goes on only where the first did not
 answer, so that what was asked before is answered from the journal; another agent does not know what was done, and so
@@ -89,8 +89,6 @@ def next_hop(end: End, made: Sequence[Call], legs: Legs, tried: int) -> Hop | No
         if each.agent is not None and (is_changed or each.agent not in legs.agents):
             continue
         if each.model is not None and is_changed and not continues:
-            continue
-        if each.human is not None:
             continue
         return Hop(index, each, continues and each.model is not None)
     return None

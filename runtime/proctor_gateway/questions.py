@@ -7,12 +7,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from proctor.api import digest, names
-from proctor.api.approval import ApprovalSpec, Approvers, Asking, Subject, ToolCallSubject
+from proctor.api.agent import Human
+from proctor.api.approval import ApprovalSpec, Approvers, Asking, StepSubject, Subject, ToolCallSubject
 from proctor_gateway.calls import Intent
+from proctor_gateway.tasks import Fault
 
 APPROVERS: Final = "proctor:approvers"
 """The group that is asked where nobody else is named."""
 
+_MOST_INPUT: Final = 64 << 10
 _NOBODY_NAMED: Final = Asking(groups=(APPROVERS,))
 
 
@@ -28,6 +31,22 @@ class Asker:
 def name_of(agent: str, subject: str, task: str, sequence: int) -> str:
     """The Approval's name: the same for the same question of the same task, another for any other."""
     return names.fit(f"{agent}-{digest.short([subject, task, sequence], 12)}")
+
+
+def put_to_people(row: Any, leg: int, people: Human, fault: Fault, now: datetime) -> ApprovalSpec:
+    """The question that an agent could not answer. `row` is its task's row."""
+    shown = row.input if len(digest.canonical(row.input)) <= _MOST_INPUT else "too large to be shown: see the task"
+    step = StepSubject(run=row.id, step=f"fallback-{leg}", input=shown)
+    subject: dict[str, Any] = step.model_dump(mode="json", by_alias=True)
+    said = f"{row.agent} could not answer ({fault.reason}: {fault.message[:500]}). What is the answer?"
+    return ApprovalSpec(
+        subject=Subject(digest=digest.sha256({"step": subject}), step=step),
+        question=said,
+        answer_schema={"type": "object", "required": ["output"], "properties": {"output": {}}},
+        approvers=Approvers(groups=people.groups),
+        requested_by=row.principal[:256],
+        deadline=(now + people.timeout).replace(microsecond=0),
+    )
 
 
 def put(asker: Asker, intent: Intent, question: str, asking: Asking | None, now: datetime) -> ApprovalSpec:

@@ -126,8 +126,6 @@ def test_a_starting_revision_has_a_time_left() -> None:
     ("spec", "sandbox", "title"),
     [
         ({"access": {"callers": []}}, VERIFIED, "nobody may ask it"),
-        ({"fallbacks": [{"after": ["Any"], "human": {"groups": ["leads"]}}]}, VERIFIED,
-         "fields without effect"),
         ({}, {**VERIFIED, "networkIsolation": "NotEnforced", "message": "m"}, "network not isolated"),
         ({}, {**VERIFIED, "networkIsolation": "Unknown"}, "isolation not measured"),
     ],

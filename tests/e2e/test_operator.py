@@ -316,7 +316,7 @@ def test_an_operator_killed_in_mid_rollout_ends_what_it_began(cluster: Installed
     eventually(lambda: ns.list("deployments"), lambda found: len(found) == 1)
 
 
-@pytest.mark.parametrize("kind", ["approval", "workflow", "workflowrun"])
+@pytest.mark.parametrize("kind", ["workflow", "workflowrun"])
 def test_kinds_that_nothing_acts_on_say_so(ns: Namespace, kind: str) -> None:
     """An object of such a kind is kept, and its status says loudly that nothing acts on it."""
     manifest = manifests.load(f"{kind}-minimal")
@@ -327,11 +327,3 @@ def test_kinds_that_nothing_acts_on_say_so(ns: Namespace, kind: str) -> None:
         assert condition(kept, "Ready")["reason"] == "NotActedOn"
     finally:
         ns.kubectl("delete", f"{kind}.proctor.dev", name)
-
-
-def test_fields_that_nothing_acts_on_are_named(ns: Namespace) -> None:
-    """An Agent with fallbacks is served, and its status names the fields that are only kept."""
-    agent = _ready(ns, fallbacks=[{"after": ["Any"], "human": {"groups": ["leads"]}}])
-    found = condition(agent, "ActedOn")
-    assert found["status"] == "False"
-    assert "spec.fallbacks" in found["message"]

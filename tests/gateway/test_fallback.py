@@ -18,7 +18,7 @@ from proctor_gateway.verdict import End
 from tests.gateway import objects
 from tests.gateway.house import House
 from tests.gateway.odd_system import OddSystem
-from tests.gateway.serving import free_port, served
+from tests.gateway.serving import eventually, free_port, served
 from tests.gateway.small_agent import SmallAgent
 from tests.gateway.test_verdict import call
 
@@ -116,6 +116,25 @@ async def test_a_fixed_reply_is_the_last_word(gateway: House):
         task = await gateway.done({"refuse": [500, {"reason": "Refused", "detail": "no"}]})
     assert (task["phase"], task["output"]) == ("Succeeded", {"text": "Somebody will call you."})
     assert task["servedBy"] == "reply"
+
+
+async def test_people_answer_when_nobody_else_can(gateway: House):
+    """The task waits without a pod; what they answer is its output."""
+    people = {"after": ["Any"], "human": {"groups": ["support-leads"], "timeout": "1h"}}
+    gateway.declare(fallbacks=[people])
+    async with gateway.pod("one"):
+        refused = {"refuse": [500, {"reason": "Refused", "detail": "no"}]}
+        task = (await gateway.task(refused)).json()["id"]
+        await gateway.in_phase(task, "InputRequired")
+        await eventually(lambda: gateway.cluster.objects(Kind.APPROVAL))
+        (approval,) = gateway.cluster.objects(Kind.APPROVAL)
+        assert approval["spec"]["approvers"]["groups"] == ["support-leads"]
+        assert approval["spec"]["subject"]["step"]["input"] == [refused]
+        digest = approval["spec"]["subject"]["digest"]
+        said = {"user": "alice", "decision": "Approve", "digest": digest, "answer": {"output": {"decision": "decline"}}}
+        gateway.cluster.apply(Kind.APPROVAL, {**approval, "status": {"votes": [said]}})
+        ended = await gateway.ended(task)
+    assert (ended["phase"], ended["output"], ended["servedBy"]) == ("Succeeded", {"decision": "decline"}, "human")
 
 
 async def test_another_agent_answers_with_what_it_may_do_itself(gateway: House):

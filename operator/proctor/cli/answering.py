@@ -48,21 +48,27 @@ def answer(cluster: Cluster, given: Given) -> None:
         raise CliError(f"{given.name} asks something else by now: its digest is {asked}")
     if not given.is_sure:
         terminal.note(draw.whole(found, voting.effect_of(cluster, found), now))
-        if given.answer.arguments is not None:
-            terminal.note(Text(f"Instead with  {printable(json.dumps(given.answer.arguments))}", "warn"))
+        if given.answer.filled is not None:
+            terminal.note(Text(f"Filled in     {printable(json.dumps(given.answer.filled))}", "warn"))
         typer.confirm(f"{given.answer.decision}?", abort=True, err=True)
     user = voting.vote(cluster, found, given.answer, now)
     terminal.note(Text(f"{given.name}: {given.answer.decision} by {printable(user)}", "good"))
 
 
-def arguments_in(text: str | None) -> dict[str, Any] | None:
-    """The arguments that were typed. Raises Misused unless they are a JSON object."""
-    if text is None:
-        return None
+def filled_in(arguments: str | None, output: str | None) -> dict[str, Any] | None:
+    """What was typed for the agent's arguments or for its output. Raises Misused unless it is JSON, and one of both."""
+    if arguments is not None and output is not None:
+        raise Misused("--arguments are for a call, --answer is for a question: give one of them")
+    if arguments is not None:
+        value = _json("--arguments", arguments)
+        if not isinstance(value, dict):
+            raise Misused("--arguments is not a JSON object")
+        return {"arguments": value}
+    return None if output is None else {"output": _json("--answer", output)}
+
+
+def _json(option: str, typed: str) -> Any:
     try:
-        value = json.loads(text)
+        return json.loads(typed)
     except ValueError as exc:
-        raise Misused(f"--arguments is not JSON: {exc}") from exc
-    if not isinstance(value, dict):
-        raise Misused("--arguments is not a JSON object")
-    return value
+        raise Misused(f"{option} is not JSON: {exc}") from exc

@@ -22,11 +22,14 @@ _REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person says: one of the options, why, and what takes the place of the call's arguments."""
+    """What a person says: one of the options, why, and what was filled in.
+
+    `filled` is `arguments` that take the place of a call's, or the `output` that takes the place of an agent's.
+    """
 
     decision: str
     comment: str = ""
-    arguments: dict[str, Any] | None = None
+    filled: dict[str, Any] | None = None
 
 
 def questions(cluster: Cluster, namespace: str | None) -> list[Approval]:
@@ -88,7 +91,7 @@ def vote(cluster: Cluster, approval: Approval, answer: Answer, now: datetime) ->
         "at": format_time(now.replace(microsecond=0)),
     }
     said |= {"comment": answer.comment} if answer.comment else {}
-    said |= {"answer": {"arguments": answer.arguments}} if answer.arguments is not None else {}
+    said |= {"answer": answer.filled} if answer.filled is not None else {}
     identity = {"name": approval.metadata.name, "namespace": approval.metadata.namespace}
     body = {"apiVersion": names.API_VERSION, "kind": "Approval", "metadata": identity, "status": {"votes": [said]}}
     path = f"{APPROVALS.path(approval.metadata.namespace, approval.metadata.name)}/status"
@@ -104,8 +107,11 @@ def _check(approval: Approval, answer: Answer, now: datetime) -> None:
     options = [option.name for option in approval.spec.choices]
     if answer.decision not in options:
         raise Misused(f"{name}: {answer.decision} is not one of {', '.join(options)}")
-    if answer.arguments is not None and approval.spec.subject.tool_call is None:
+    subject, filled = approval.spec.subject, answer.filled or {}
+    if "arguments" in filled and subject.tool_call is None:
         raise Misused(f"{name}: it asks about no call of a tool, so there are no arguments to set")
+    if "output" in filled and subject.step is None:
+        raise Misused(f"{name}: it asks for no answer of one's own")
     if not is_open(approval, now):
         raise CliError(f"{name} is decided or over: an answer changes nothing any more")
 

@@ -80,12 +80,9 @@ def _runtime_class(world: World) -> Iterator[Obstacle]:
         yield Obstacle("RuntimeClassNotFound", f"spec.sandbox: the cluster has no RuntimeClass {name}; it has: {known}")
 
 
-def not_acted_on(spec: AgentSpec) -> tuple[str, ...]:
-    """The fields of the spec that are kept but that this version does not act on."""
-    fields = {
-        "spec.fallbacks[].human": any(each.human is not None for each in spec.fallbacks),
-    }
-    return tuple(path for path, is_set in fields.items() if is_set)
+def not_acted_on(spec: AgentSpec) -> tuple[str, ...]:  # noqa: ARG001 - there is none at present
+    """The fields of the spec that are kept but that this version does not act on: none at present."""
+    return ()
 
 
 def unready_connectors(world: World) -> tuple[str, ...]:

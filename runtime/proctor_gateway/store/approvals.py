@@ -9,8 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from proctor.api.approval import ApprovalSpec
 from proctor_gateway import questions, recording
 from proctor_gateway.calls import CallState, Intent
+from proctor_gateway.fallback import Hop
 from proctor_gateway.judgement import Ask
 from proctor_gateway.questions import Asker
 from proctor_gateway.reasons import Reason
@@ -28,6 +30,9 @@ class Decided:
 
     fault: Fault | None
     arguments: Mapping[str, Any] | None
+    output: Any = None
+    """What people answered instead of an agent."""
+    has_output: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Question:
     task: str
     sequence: int
     namespace: str
+    agent: str
     name: str
     spec: Mapping[str, Any]
     asked: bool
@@ -60,18 +66,31 @@ def ask(connection: sa.Connection, intent: Intent, verdict: Ask, sequence: int, 
         )
     ).one()
     spec = questions.put(Asker(row.agent, row.revision, row.principal), intent, verdict.question, verdict.asking, now)
-    name = questions.name_of(row.agent, spec.subject.digest, intent.task, sequence)
-    there = sa.select(approvals.c.name).where(approvals.c.task == intent.task, approvals.c.sequence == sequence)
+    name = _put(connection, row, spec, intent.task, sequence)
+    return Fault(Reason.INPUT_REQUIRED, f"{verdict.question}: it waits for Approval {row.namespace}/{name}")
+
+
+def ask_people(connection: sa.Connection, row: Any, hop: Hop, fault: Fault, now: datetime) -> None:
+    """Ask people for the answer that the agent of that row of `tasks` could not give."""
+    if hop.fallback.human is None:
+        raise TypeError("a leg that is no person's asks nobody")
+    spec = questions.put_to_people(row, hop.leg, hop.fallback.human, fault, now)
+    _put(connection, row, spec, row.id, -hop.leg)
+
+
+def _put(connection: sa.Connection, row: Any, spec: ApprovalSpec, task: str, sequence: int) -> str:
+    name = questions.name_of(row.agent, spec.subject.digest, task, sequence)
+    there = sa.select(approvals.c.name).where(approvals.c.task == task, approvals.c.sequence == sequence)
     if connection.execute(there).one_or_none() is None:
         body = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
         connection.execute(
             sa.insert(approvals).values(
-                task=intent.task, sequence=sequence, namespace=row.namespace, name=name, spec=body, asked=False
+                task=task, sequence=sequence, namespace=row.namespace, name=name, spec=body, asked=False
             )
         )
         facts = {"approval": name, "digest": spec.subject.digest, "question": spec.question}
-        recording.told(connection, intent.task, "ApprovalRequested", facts)
-    return Fault(Reason.INPUT_REQUIRED, f"{verdict.question}: it waits for Approval {row.namespace}/{name}")
+        recording.told(connection, task, "ApprovalRequested", facts)
+    return name
 
 
 def decided(connection: sa.Connection, task: str, sequence: int) -> Decided | None:
@@ -84,8 +103,9 @@ def decided(connection: sa.Connection, task: str, sequence: int) -> Decided | No
     if row is None:
         return None
     if row.decision == APPROVE:
-        edited = row.answer.get("arguments") if isinstance(row.answer, dict) else None
-        return Decided(None, edited if isinstance(edited, dict) else None)
+        answer = row.answer if isinstance(row.answer, dict) else {}
+        edited = answer.get("arguments")
+        return Decided(None, edited if isinstance(edited, dict) else None, answer.get("output"), "output" in answer)
     if row.decision == TIMED_OUT:
         return Decided(Fault(Reason.APPROVAL_TIMED_OUT, f"nobody answered Approval {row.name} in time"), None)
     who, said = ", ".join(row.decided_by or ()), f": {row.comment}" if row.comment else ""
@@ -126,8 +146,20 @@ def due(connection: sa.Connection) -> Sequence[str]:
     told = waits.join(
         approvals, sa.and_(approvals.c.task == calls.c.task, approvals.c.sequence == calls.c.sequence)
     ).where(approvals.c.decision.is_not(None))
+    people = sa.select(approvals.c.task).where(approvals.c.task == tasks.c.id, approvals.c.sequence == -tasks.c.leg)
     query = sa.select(tasks.c.id).where(
-        tasks.c.phase == Phase.INPUT_REQUIRED, sa.or_(told.exists(), sa.not_(waits.exists()))
+        tasks.c.phase == Phase.INPUT_REQUIRED,
+        sa.or_(told.exists(), sa.and_(sa.not_(waits.exists()), sa.not_(people.exists()))),
+    )
+    return list(connection.execute(query).scalars())
+
+
+def answered(connection: sa.Connection) -> Sequence[str]:
+    """The tasks that people were asked to answer, and have."""
+    query = (
+        sa.select(tasks.c.id)
+        .join(approvals, sa.and_(approvals.c.task == tasks.c.id, approvals.c.sequence == -tasks.c.leg))
+        .where(tasks.c.phase == Phase.INPUT_REQUIRED, approvals.c.decision.is_not(None))
     )
     return list(connection.execute(query).scalars())
 
@@ -135,12 +167,12 @@ def due(connection: sa.Connection) -> Sequence[str]:
 def open_questions(connection: sa.Connection) -> Sequence[Question]:
     """Those that nobody has decided, of tasks that still wait for them."""
     query = (
-        sa.select(approvals)
+        sa.select(approvals, tasks.c.agent)
         .join(tasks, tasks.c.id == approvals.c.task)
         .where(approvals.c.decision.is_(None), tasks.c.phase.in_((Phase.RUNNING, Phase.INPUT_REQUIRED)))
     )
     return [
-        Question(row.task, row.sequence, row.namespace, row.name, row.spec, row.asked)
+        Question(row.task, row.sequence, row.namespace, row.agent, row.name, row.spec, row.asked)
         for row in connection.execute(query)
     ]
 

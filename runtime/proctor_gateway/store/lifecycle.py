@@ -12,11 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from proctor_gateway import recording
 from proctor_gateway import fallback, recording
 from proctor_gateway.calls import Call, CallState
-from proctor_gateway.reasons import Reason
 from proctor_gateway.fallback import NONE, Legs
+from proctor_gateway.reasons import Reason
 from proctor_gateway.store import approvals, journal
 from proctor_gateway.store.calls import list_calls, under_way
 from proctor_gateway.store.outcomes import record
@@ -136,9 +135,7 @@ def close(connection: sa.Connection, closing: Closing) -> Task | Again | Hopped 
     return _ended(connection, row, closing, decision, made)
 
 
-def _ended(
-    connection: sa.Connection, row: Any, closing: Closing, end: End, made: Sequence[Call]
-) -> Task | Hopped:
+def _ended(connection: sa.Connection, row: Any, closing: Closing, end: End, made: Sequence[Call]) -> Task | Hopped:
     """The task's end, unless a fallback may still answer."""
     is_another = bool(row.serving)
     end = end if is_another else fallback.checked(end, closing.legs.confidence)
@@ -151,11 +148,16 @@ def _ended(
     until = closing.now + closing.legs.timeout
     changes = {"leg": hop.leg, "served_by": hop.name, "serving": serving, "deadline": until}
     connection.execute(sa.update(tasks).where(tasks.c.id == row.id).values(**changes))
-    recording.told(connection, row.id, "Fallback", {"from": row.served_by or "", "to": hop.name, "cause": end.fault.reason})
+    recording.told(
+        connection, row.id, "Fallback", {"from": row.served_by or "", "to": hop.name, "cause": end.fault.reason}
+    )
     if hop.fallback.reply is not None:
         again = connection.execute(sa.select(tasks).where(tasks.c.id == row.id)).one()
         _end(connection, again, End(Phase.SUCCEEDED, hop.fallback.reply, None), closing.now)
         return must_get(connection, closing.task)
+    if hop.fallback.human is not None:
+        approvals.ask_people(connection, row, hop, end.fault, closing.now)
+        return _waiting(connection, closing)
     if hop.continues:
         journal.forget_failures(connection, row.id)
     else:
@@ -167,12 +169,34 @@ def _paused(connection: sa.Connection, closing: Closing) -> Task | Again:
     """The task waits for people and belongs to nobody, unless they have decided in the meantime."""
     if approvals.is_due(connection, closing.task):
         return Again()
+    return _waiting(connection, closing)
+
+
+def _waiting(connection: sa.Connection, closing: Closing) -> Task:
     connection.execute(
         sa.update(tasks)
         .where(tasks.c.id == closing.task)
         .values(phase=Phase.INPUT_REQUIRED, owner=None, paused_at=closing.now)
     )
     return must_get(connection, closing.task)
+
+
+def answered(connection: sa.Connection, task: str, now: datetime) -> Task | None:
+    """People have answered instead of the agent, or will not: the task's end. None if it does not wait (any more)."""
+    row = connection.execute(
+        sa.select(tasks).where(tasks.c.id == task, tasks.c.phase == Phase.INPUT_REQUIRED).with_for_update()
+    ).one_or_none()
+    said = None if row is None else approvals.decided(connection, task, -row.leg)
+    if row is None or said is None:
+        return None
+    if said.fault is not None:
+        end = End(Phase.FAILED, None, said.fault)
+    elif said.has_output:
+        end = End(Phase.SUCCEEDED, said.output, None)
+    else:
+        end = End(Phase.FAILED, None, Fault(Reason.INVALID_OUTPUT, "people agreed, and gave no answer"))
+    _end(connection, row, end, now)
+    return must_get(connection, task)
 
 
 def resume(connection: sa.Connection, task: str, owner: str, now: datetime) -> Task | None:

@@ -7,7 +7,20 @@ from typing import Any
 from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Ended, Fault, Leg, Paused, Phase, Purpose, Request, Running, State, Task, Usage, Waiting
+from proctor_gateway.tasks import (
+    Ended,
+    Fault,
+    Leg,
+    Paused,
+    Phase,
+    Purpose,
+    Request,
+    Running,
+    State,
+    Task,
+    Usage,
+    Waiting,
+)
 
 
 def to_task(row: Any) -> Task:

@@ -97,6 +97,11 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
             ("It would", text(_EFFECTS.get(effect or "", "nobody says what a repetition of it does"))),
             ("Arguments", JSONHighlighter()(Text(as_json(call.arguments)))),
         ]
+    elif spec.subject.step is not None:
+        pairs += [
+            ("Step", text(f"{spec.subject.step.step} of {spec.subject.step.run}")),
+            ("Input", JSONHighlighter()(Text(as_json(spec.subject.step.input)))),
+        ]
     else:
         pairs.append(("About", text(about(approval))))
     pairs += [
