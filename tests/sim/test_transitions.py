@@ -35,7 +35,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "an output": {"output": {"schema": {"type": "object", "properties": {"a": {"enum": ["x", None]}}}}},
     "callers": {"access": {"callers": [{"group": "support"}]}},
     "no history": {"rollout": {"historyLimit": 1, "progressDeadline": "60s"}},
-    "kept only": {"slos": [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]},
+    "objectives": {"slos": [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]},
 }
 BAD_SPECS: dict[str, dict[str, Any]] = {
     "no such connector": _NOWHERE,
