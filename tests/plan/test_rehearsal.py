@@ -150,6 +150,18 @@ REPLAYS: dict[str, tuple[Trials, Result, int, int]] = {
 }
 
 
+def test_pairs_that_end_first_do_not_speak_first() -> None:
+    """While an earlier pair is under way, later ones are not counted: those that end first are not the typical ones."""
+    slow = answer("t000", "ok", STABLE, phase="Running")
+    answered = pairs(9, candidate_fails=9)
+    waiting = said(slow, *answered.items[1:], done=False, purpose="Replay")
+    found = rehearsal.rehearsed(REPLAY, Replaying(PLACE), {}, waiting, None)
+    assert found.trial is not None
+    assert found.trial.result is Result.RUNNING
+    assert found.replay is not None
+    assert found.replay.pairs == 0
+
+
 @pytest.mark.parametrize(("answered", "expected", "count", "unusable"), REPLAYS.values(), ids=list(REPLAYS))
 def test_what_a_replay_comes_to(answered: Trials, expected: Result, count: int, unusable: int) -> None:
     """Only pairs that differ speak; those that could not be run as they were are counted apart."""

@@ -287,16 +287,23 @@ _EARLY = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 
 def _pairs(upgrade: Upgrade, said: Trials) -> tuple[list[Pair], int]:
-    """The pairs of which both halves ended, in a fixed order, and how many could not be run as they were."""
+    """The pairs in the order in which they were begun, up to the first that is under way; and how many are of no use.
+
+    What has ended is not counted before an earlier pair that has not: where stable fails slowly and the candidate fast,
+    the pairs that end first are those that speak against the candidate.
+    """
     halves: dict[str, dict[str, TrialItem]] = {}
     for each in said.items:
         halves.setdefault(each.key, {}).setdefault(each.revision, each)
-    pairs, unusable = [], 0
-    for key in sorted(halves):
-        both = [halves[key].get(revision) for revision in (upgrade.stable, upgrade.candidate)]
+    # A mirror's batch says that it is done whenever it is asked: copies go on coming.
+    pairs, unusable, is_over = [], 0, said.done and said.purpose != "Mirror"
+    for found in halves.values():
+        both = [found.get(revision) for revision in (upgrade.stable, upgrade.candidate)]
         ended = [each for each in both if each is not None and each.phase in _ENDED]
         if len(ended) != len(both):
-            unusable += said.done and said.purpose != "Mirror"
+            if None not in both and not is_over:
+                break
+            unusable += is_over
         elif any(each.unanswered or each.reason in _NOT_AS_IT_WAS for each in ended):
             unusable += 1
         else:
