@@ -6,15 +6,19 @@ import json
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from math import log
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proctor.api.fields import format_duration
 from proctor.api.objectives import ObjectiveState
+from proctor.evidence.breach import one_sample
 from proctor.slo.counts import Counts
-from proctor.slo.paging import usable
+from proctor.slo.paging import SURE, usable
 from proctor.slo.prometheus import BAD, EVENTS, groups
 from proctor.slo.standing import Standing, judge, windows_of
 from tests.slo.objectives import objective
@@ -159,3 +163,26 @@ def test_a_row_that_cannot_be_true_is_no_alert():
     made = groups("support", "refunds", (objective(target="90"),))
     rows = {rule["labels"]["row"] for group in made for rule in group["rules"] if rule.get("alert") == ALERTS[0]}
     assert rows == {"page-slow", "ticket-quick", "ticket-slow"}
+
+
+@given(total=st.integers(1, 5000), share=st.floats(0, 1), bound=st.floats(0.001, 0.99))
+def test_an_alert_never_rings_where_the_status_would_not(total: int, share: float, bound: float):
+    """What PromQL can compute bounds the true evidence from below, wherever it is enough for an alert."""
+    bad = round(share * total)
+    seen = min(max(bad / total, 1e-9), 1 - 1e-9)
+    apart = seen * log(seen / bound) + (1 - seen) * log((1 - seen) / (1 - bound))
+    computed = total * apart - log(total + 1) - log(2)
+    if bad / total > bound and computed > SURE:
+        assert one_sample(bad, total, bound) >= SURE
+
+
+def test_an_alert_rings_soon_after_the_status_says_so():
+    """With half of all tasks bad, where a tenth may be: a few tasks later."""
+
+    def first(evidence) -> int:
+        return next(n for n in range(2, 500, 2) if evidence(n) > SURE)
+
+    apart = 0.5 * log(0.5 / 0.1) + 0.5 * log(0.5 / 0.9)
+    true = first(lambda n: one_sample(n // 2, n, 0.1))
+    computed = first(lambda n: n * apart - log(n + 1) - log(2))
+    assert true <= computed <= true + 6
