@@ -156,6 +156,7 @@ async def _exchanged(context: Context, caller: Caller, asked: Asked) -> tuple[Re
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
         cost=used.cost,
+        resolved=parsed["model"] if isinstance(parsed.get("model"), str) else None,
     )
     withheld = asked.screen.fault(parsed["choices"])
     if withheld is not None:

@@ -69,6 +69,8 @@ class Outcome:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: Decimal | None = None
+    resolved: str | None = None
+    """The model that says it answered, which may be another than was asked."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from proctor_gateway.store.tables import calls, tasks
 from proctor_gateway.tasks import Fault, Purpose
 
 _MICROS: Final = 1_000_000
+_LONGEST_NAME: Final = 128
 _ASKED: Final = {Reason.INPUT_REQUIRED, Reason.APPROVAL_UNAVAILABLE}
 _WRITTEN: Final = {"question", "comment"}
 EVENTS: Final = {
@@ -87,6 +88,8 @@ def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcom
         "usage": present(input=outcome.input_tokens, output=outcome.output_tokens, cost_micros=_micros(outcome.cost)),
         **_kept(connection, found, facts.subject, outcome.result),
     }
+    if outcome.resolved is not None:
+        fields["model"] = {**fields["model"], **present(resolved=outcome.resolved[:_LONGEST_NAME])}
     kind = EventType.TOOL_RESULT if row.kind == Kind.TOOL else EventType.LLM_CALL
     found.add(Draft(kind, found.now, fields))
 
@@ -94,13 +97,13 @@ def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcom
 def told(connection: sa.Connection, task: str, event: str, facts: Mapping[str, Any]) -> None:
     """Something else happened to a task: an approval was asked for or decided, an effect was resolved by a person.
 
-    `event` is one of EVENTS. Of `facts`, texts are kept as they are, so they must be names, digests and decisions;
-    `question` and `comment`, which people write, are kept as keyed hashes.
+    `event` is one of EVENTS, or else a state that changed. Of `facts`, texts are kept as they are: names, digests and
+    decisions. `question` and `comment`, which people write, are kept as keyed hashes.
     """
     found = desk(connection)
     if found is None:
         return
-    kind, group = EVENTS[event]
+    kind, group = EVENTS.get(event, (EventType.STATE_CHANGED, "state"))
     known = _facts(connection, found, task)
     kept = {
         f"{key}_hmac" if key in _WRITTEN else key: found.keyed([task, value]) if key in _WRITTEN else _plain(value)

@@ -159,6 +159,7 @@ class Stream:
             input_tokens=used.input_tokens,
             output_tokens=used.output_tokens,
             cost=used.cost,
+            resolved=self._tally.model,
         )
 
 

@@ -91,6 +91,8 @@ async def test_what_a_task_does_is_in_the_record(kept: House):
     denied = next(each for each in mine if each.type == "policy.decision")
     assert denied.fields["decision"] == {"outcome": "deny", "reason": "PolicyDenied"}
     assert mine[-1].fields["result"]["phase"] == done["phase"]
+    answered = [each.fields["model"] for each in mine if each.type == "llm.call"][-1]
+    assert answered["resolved"].startswith("gpt-5-mini")
 
 
 async def test_no_word_of_what_was_said_is_in_the_record(kept: House, capfd: pytest.CaptureFixture[str]):

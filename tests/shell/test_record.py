@@ -341,6 +341,27 @@ def test_the_stop_button_is_told():
     assert [each.fields["state"]["generation"] for each in found if each.type == "suspend"] == [3]
 
 
+@pytest.mark.parametrize(
+    ("subject", "status", "kinds"),
+    [
+        ({"rollout": {"agent": "refunds"}}, {"phase": "Pending"}, ["approval.requested"]),
+        (
+            {"rollout": {"agent": "refunds"}},
+            {"phase": "Decided", "decision": "Approve", "decidedBy": ["ann"], "comment": "secret words"},
+            ["approval.requested", "approval.decided"],
+        ),
+        ({"toolCall": {"agent": "refunds"}}, {"phase": "Decided"}, []),
+    ],
+)
+def test_who_decided_on_an_upgrade_is_told(subject, status, kinds):
+    """Of questions about calls the gateway tells, with the calls; what people wrote is not told."""
+    asked = body(kind="Approval", spec={"subject": {"digest": "sha256:1", **subject}}, status=status)
+    found = of_object(asked, (), T0)
+    assert [each.type for each in found] == kinds
+    assert all(each.fields["agent"] == {"namespace": "support", "name": "refunds"} for each in found)
+    assert "secret words" not in repr(found)
+
+
 def test_of_other_kinds_the_declaration_is_told():
     """A Connector by the hash of its spec; a kind that decides nothing not at all."""
     assert [each.type for each in of_object(body(kind="Connector", status={}), (), T0)] == ["config.changed"]

@@ -21,6 +21,7 @@ _STATES: Final = frozenset(
 )
 _STEP: Final = ("id", "phase", "stage", "step", "weight", "mirror", "since", "reason", "approval")
 _ENDING: Final = ("type", "revision", "reason", "metric", "e", "exposed", "at")
+_ANSWERED: Final = frozenset({"Decided", "TimedOut", "Withdrawn"})
 _PROMOTED: Final = "Promoted"
 
 
@@ -45,6 +46,8 @@ class Told:
 
 def of_object(body: Manifest, children: tuple[Manifest, ...], now: datetime) -> tuple[Told, ...]:
     """What there is to tell of the object as it is in the cluster; `children` is what it owns."""
+    if body["kind"] == "Approval":
+        return tuple(_told(kind, _asker(body), fields, body, now) for kind, fields in _approval(body))
     if body["kind"] not in CONFIG_KINDS:
         return ()
     status = body.get("status") or {}
@@ -60,6 +63,29 @@ def of_object(body: Manifest, children: tuple[Manifest, ...], now: datetime) -> 
 def _told(kind: EventType, about: Mapping[str, Any], fields: Mapping[str, Any], body: Manifest, now: datetime) -> Told:
     identity = digest.short([kind, body["metadata"]["uid"], fields], 40)
     return Told(f"operator-{identity}", kind, now, {**about, **fields})
+
+
+def _asker(body: Manifest) -> dict[str, Any]:
+    """The agent that the question is about, where it is about one."""
+    subject = (body.get("spec") or {}).get("subject") or {}
+    named = next((each.get("agent") for each in subject.values() if isinstance(each, dict)), None)
+    return {"agent": present(namespace=body["metadata"]["namespace"], name=named)}
+
+
+def _approval(body: Manifest) -> Iterator[tuple[EventType, dict[str, Any]]]:
+    """A question of the operator's own. Those about calls the gateway records with the calls."""
+    subject, status = body["spec"].get("subject") or {}, body.get("status") or {}
+    about = next((key for key in ("rollout", "budget", "step") if key in subject), None)
+    if about is None:
+        return
+    facts = present(approval=body["metadata"]["name"], about=about, digest=subject.get("digest"))
+    yield EventType.APPROVAL_REQUESTED, {"approval": facts}
+    if status.get("phase") in _ANSWERED:
+        said = present(decision=status.get("decision"), phase=status["phase"], decidedAt=status.get("decidedAt"))
+        yield (
+            EventType.APPROVAL_DECIDED,
+            {"approval": {**facts, **said, "decidedBy": list(status.get("decidedBy") or ())}},
+        )
 
 
 def _about(body: Manifest) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Tally:
     finish_reasons: set[str] = field(default_factory=set)
     error: bool = False
     pieces: int = 0
+    model: str | None = None
+    """Who says it answers, in a chunk that says more than words."""
 
     @property
     def written(self) -> int:
@@ -77,6 +79,8 @@ class Tally:
         choices = chunk.get("choices") or []
         self.finish_reasons |= {each["finish_reason"] for each in choices if each.get("finish_reason")}
         self.error = self.error or "error" in chunk
+        if isinstance(chunk.get("model"), str):
+            self.model = chunk["model"]
         if not isinstance(chunk.get("usage"), dict):
             return False
         self.usage = chunk["usage"]
