@@ -340,7 +340,7 @@ async def test_no_secret_is_said_or_kept(gateway: House, directory: Path, capsys
         calls = await gateway.calls(task["id"])
         token = agent.tokens[0]
     said = capsys.readouterr()
-    kept = await asyncio.to_thread(lambda: b"".join(path.read_bytes() for path in directory.iterdir()))
+    kept = await asyncio.to_thread(lambda: b"".join(path.read_bytes() for path in directory.iterdir() if path.is_file()))
     for secret in (objects.KEY.decode(), token, objects.CALLER_TOKEN):
         assert secret not in said.out + said.err + json.dumps(task) + json.dumps(calls)
         assert secret.encode() not in kept
