@@ -22,3 +22,10 @@ bench-evidence: ## errors and cost of the evidence of upgrades, simulated; write
 .PHONY: bench-gateway
 bench-gateway: ## the gateway's finished path on one core, beside a bare upstream; ENVOY= and LITELLM= name programs to compare
 	@uv run python -m tests.bench.gateway $(if $(ENVOY),--envoy $(ENVOY)) $(if $(LITELLM),--litellm $(LITELLM))
+
+.PHONY: bench-agentdojo
+
+# AgentDojo brings the clients of several model providers along: it lives in an environment of this command's own.
+bench-agentdojo: ## AgentDojo's attacks against the policies, with a model that obeys every injection
+	@PYTHONPATH=operator:runtime:. uv run --no-project --isolated --python 3.11 --with agentdojo==0.1.35 --with pydantic \
+		--with pyyaml --with cel-expr-python --with phonenumbers --with python-stdnum python -m tests.bench.agentdojo.run $(if $(VERBOSE),-v)

@@ -14,6 +14,7 @@ from proctor.api.fields import (
     SET,
     Expression,
     Label,
+    Text,
 )
 from proctor.api.meta import Spec
 from proctor.api.selector import Labels
@@ -98,6 +99,12 @@ class Sink(ToolPattern):
     """The path of the argument."""
     origins: Annotated[tuple[Origin, ...], Field(min_length=1, max_length=3, json_schema_extra=SET)]
     """Where its value may come from."""
+    values: Annotated[tuple[Text, ...], Field(max_length=128, json_schema_extra=SET)] = ()
+    """Values that may come from anywhere, such as the channels of one's own company."""
+    pattern: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    """RE2: a value that it matches as a whole may come from anywhere, such as an address of one's own domain."""
+    links: bool = False
+    """Look only at the links and e-mail addresses in the value, not at the value as a whole: for texts."""
     otherwise: Reaction = Reaction.REQUIRE_APPROVAL
     """What becomes of a call whose value comes from elsewhere."""
 

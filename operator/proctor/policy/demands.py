@@ -15,6 +15,7 @@ from proctor.policy.selection import AnyPolicy
 
 _CALL: Final = Language(agent=Type.OBJECT, task=Type.OBJECT, call=Type.OBJECT)
 _ARGUMENTS: Final = Language(args=Type.OBJECT, tool=Type.TEXT, connector=Type.TEXT)
+_VALUE: Final = Language(value=Type.TEXT, pattern=Type.TEXT)
 _LANGUAGES: Final = {
     CheckedAt.ADMISSION: Language(agent=Type.OBJECT, connectors=Type.LIST),
     CheckedAt.ROLLOUT: Language(agent=Type.OBJECT, connectors=Type.LIST, rollout=Type.OBJECT),
@@ -65,6 +66,14 @@ def applies(when: str, arguments: Mapping[str, Any], tool: str, connector: str) 
         return _ARGUMENTS.holds(when, {"args": arguments, "tool": tool, "connector": connector})
     except ExpressionError:
         return True
+
+
+def is_like(value: str, pattern: str) -> bool:
+    """Whether the whole value is as the pattern (RE2) says. A pattern that is none matches nothing."""
+    try:
+        return _VALUE.holds("value.matches(pattern)", {"value": value, "pattern": f"^(?:{pattern})$"})
+    except ExpressionError:
+        return False
 
 
 def faults(policy: AnyPolicy) -> Iterator[tuple[str, str]]:

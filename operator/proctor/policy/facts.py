@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from proctor.api.connector import Effect
 from proctor.api.permissions import Origin
@@ -95,6 +95,17 @@ def values_at(arguments: Mapping[str, Any], path: str) -> tuple[str, ...]:
         else:
             return ()
     return tuple(dict.fromkeys(leaves(found)))
+
+
+_LINK: Final = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"'()]+|[\w.%+-]+@[\w-]+(?:\.[\w-]+)+|(?<![\w@.])(?:[\w-]+\.)+[a-z]{2,24}/[^\s<>\"'()]*",
+    re.IGNORECASE,
+)
+
+
+def links_in(text: str) -> tuple[str, ...]:
+    """The links and e-mail addresses in a text, each once, without what only ends the sentence."""
+    return tuple(dict.fromkeys(each.group().rstrip(".,;:!?") for each in _LINK.finditer(text)))
 
 
 def leaves(value: Any) -> Iterator[str]:

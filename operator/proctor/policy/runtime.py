@@ -16,7 +16,7 @@ from proctor.api.permissions import DataRules, ModelRules, Reaction, Sink, ToolR
 from proctor.api.policy import CheckedAt, Mode, PolicyExpression
 from proctor.policy import demands, keys
 from proctor.policy.effective import Effective, Rule
-from proctor.policy.facts import Call, ModelCall, TaskFacts, ToolCall, leaves, origin_of, values_at
+from proctor.policy.facts import Call, ModelCall, TaskFacts, ToolCall, leaves, links_in, origin_of, values_at
 from proctor.policy.finding import Finding, found
 from proctor.policy.patterns import fits_any, is_tool
 from proctor.policy.uses import model_fault, tool_fault
@@ -154,7 +154,7 @@ def _sinks(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterator[
     for sink in rule.content.sinks:
         if not is_tool(sink, call.connector, call.tool, call.effect, call.data):
             continue
-        if any(origin_of(each, facts, sink.origins) is None for each in _checked(call, sink)):
+        if any(not _may_be(each, facts, sink) for each in _checked(call, sink)):
             # The value itself is not said: it may be what somebody tries to get out.
             allowed = ", ".join(sorted(sink.origins))
             message = f"{sink.argument} of {call.connector}/{call.tool} does not come from {allowed}"
@@ -162,7 +162,14 @@ def _sinks(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterator[
 
 
 def _checked(call: ToolCall, sink: Sink) -> tuple[str, ...]:
-    return values_at(call.arguments, sink.argument)
+    values = values_at(call.arguments, sink.argument)
+    return tuple(link for each in values for link in links_in(each)) if sink.links else values
+
+
+def _may_be(value: str, facts: TaskFacts, sink: Sink) -> bool:
+    if value in sink.values or (sink.pattern is not None and demands.is_like(value, sink.pattern)):
+        return True
+    return origin_of(value, facts, sink.origins) is not None
 
 
 def _trifecta(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterator[_Objection]:
