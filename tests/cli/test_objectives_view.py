@@ -6,8 +6,10 @@ import io
 from typing import Any
 
 from proctor.cli.draw import agent as draw_agent
+from proctor.cli.facts import Listing
 from proctor.cli.terminal import Terminal
 from proctor.cli.views import agent as agents
+from proctor.cli.views import why
 from tests.cli.objects import T0, a_ready, an_agent, facts
 
 SLOS = [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]
@@ -58,3 +60,14 @@ def test_a_frozen_upgrade_says_so():
 def test_without_objectives_there_is_no_section():
     """Nothing to say is not said."""
     assert "OBJECTIVES" not in drawn()
+
+
+def test_explain_names_what_is_missed_and_what_that_holds_up():
+    """With the next step; an objective that is met is no cause of anything."""
+    body = a_ready(an_agent(slos=SLOS))
+    gate = {"state": "Freeze", "objective": "answered", "message": "answered has -500 % of its error budget left"}
+    body["status"] |= {"slos": [BREACHED, {**BREACHED, "name": "fast", "state": "Met"}], "releaseGate": gate}
+    causes = {each.title: each for each in why.story(facts(body), Listing(), T0).causes}
+    assert "12 bad of 200" in causes["objective answered: Breached"].text
+    assert "gate.rollout: false" in causes["error budgets hold up upgrades"].steps[0]
+    assert "objective fast: Met" not in causes

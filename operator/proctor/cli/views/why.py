@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from proctor.api import names
 from proctor.api.agent import Agent
+from proctor.api.objectives import ObjectiveState
 from proctor.cli.facts import AgentFacts, Listing
 from proctor.cli.views import agent as agents
 from proctor.cli.views import arithmetic, remedies
@@ -86,6 +87,7 @@ def _causes(facts: AgentFacts, view: AgentView, operator: Listing, now: datetime
     yield from _of_upgrade(facts)
     yield from _of_pods(agent, view)
     yield from _of_connectors(agent, view)
+    yield from _of_objectives(agent, view)
     yield from _of_isolation(view)
     yield from _of_access(agent)
     if view.not_acted_on:
@@ -205,6 +207,17 @@ def of_connector(namespace: str, connector: ConnectorView) -> Cause:
         f"needed for {connector.use}{said}. {_sentence(remedy.meaning)}",
         steps,
     )
+
+
+def _of_objectives(agent: Agent, view: AgentView) -> Iterator[Cause]:
+    place = f"{agent.metadata.name} -n {agent.metadata.namespace}"
+    for each in view.objectives:
+        if each.tone in {Tone.BAD, Tone.WARN} or each.state == ObjectiveState.STALE:
+            steps = (f"kubectl proctor status {place}    # what was measured", f"kubectl proctor tasks {place}")
+            yield Cause(each.tone, f"objective {each.name}: {each.state}", each.message, steps)
+    if view.release_gate:
+        mend = f"kubectl edit agent {place}    # spec.slos[].gate.rollout: false lets pass what mends it"
+        yield Cause(Tone.WARN, "error budgets hold up upgrades", view.release_gate, (mend,))
 
 
 def _of_isolation(view: AgentView) -> Iterator[Cause]:
