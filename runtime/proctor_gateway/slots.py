@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -35,21 +37,17 @@ class Asking:
 @dataclass(eq=False)
 class _Waiter:
     asking: Asking
+    number: int
     granted: asyncio.Future[Place] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
+    @property
+    def lane(self) -> tuple[bool, str]:
+        """Live tasks and others never wait in the same lane."""
+        return not self.asking.is_live, self.asking.lane
 
-@dataclass
-class _Queues:
-    """Who waits for pods of one agent: live tasks, and behind them all others."""
 
-    live: dict[_Waiter, None] = field(default_factory=dict)
-    trials: dict[_Waiter, None] = field(default_factory=dict)
-
-    def of(self, waiter: _Waiter) -> dict[_Waiter, None]:
-        return self.live if waiter.asking.is_live else self.trials
-
-    def __bool__(self) -> bool:
-        return bool(self.live or self.trials)
+_Lanes = dict[tuple[bool, str], dict[_Waiter, None]]
+"""Who waits for pods of one agent, in each lane in the order they came."""
 
 
 class Slots:
@@ -60,7 +58,8 @@ class Slots:
         self._trial_share = trial_share
         self._in_flight: Counter[str] = Counter()
         self._trials: Counter[str] = Counter()
-        self._queues: dict[Key, _Queues] = {}
+        self._lanes: dict[Key, _Lanes] = {}
+        self._numbers = itertools.count()
         known.listen(self._on_change)
 
     @contextlib.asynccontextmanager
@@ -73,9 +72,8 @@ class Slots:
             self._leave(asking, pod)
 
     async def _granted(self, asking: Asking) -> Place:
-        waiter = _Waiter(asking)
-        queues = self._queues.setdefault(asking.agent, _Queues())
-        queues.of(waiter)[waiter] = None
+        waiter = _Waiter(asking, next(self._numbers))
+        self._lanes.setdefault(asking.agent, {}).setdefault(waiter.lane, {})[waiter] = None
         self._serve(asking.agent)
         try:
             return await waiter.granted
@@ -83,11 +81,21 @@ class Slots:
             if waiter.granted.done() and not waiter.granted.cancelled():
                 # Granted and cancelled in the same turn of the loop: nobody will give the place back but us.
                 self._leave(asking, waiter.granted.result()[0])
+            else:
+                self._forget(waiter)
             raise
-        finally:
-            queues.of(waiter).pop(waiter, None)
-            if not queues and self._queues.get(asking.agent) is queues:
-                del self._queues[asking.agent]
+
+    def _forget(self, waiter: _Waiter) -> None:
+        """The waiter does not wait any more."""
+        lanes = self._lanes.get(waiter.asking.agent, {})
+        lane = lanes.get(waiter.lane, {})
+        if waiter not in lane:
+            return
+        del lane[waiter]
+        if not lane:
+            del lanes[waiter.lane]
+        if not lanes:
+            del self._lanes[waiter.asking.agent]
 
     @property
     def in_flight(self) -> int:
@@ -95,24 +103,31 @@ class Slots:
         return self._in_flight.total()
 
     def _serve(self, agent: Key) -> None:
-        """Give places to those who wait, as far as there are any."""
-        queues = self._queues.get(agent)
+        """Give places to those who wait, as far as there are any: live tasks first, then who came first.
+
+        Only the first of a lane is asked what it wants. What there is no place for, those behind it want, too.
+        """
         found = self._known.agent(agent.namespace, agent.name)
-        if not queues or found is None:
+        lanes = self._lanes.get(agent)
+        if found is None or lanes is None:
             return
-        held: set[str] = set()
-        for waiter in [*queues.live, *queues.trials]:
-            asking = waiter.asking
-            if asking.lane in held or waiter.granted.done():
+        heads = [(key[0], next(iter(lane)).number, key) for key, lane in lanes.items()]
+        heapq.heapify(heads)
+        while heads:
+            is_trial, _, key = heapq.heappop(heads)
+            waiter = next(iter(lanes[key]))
+            # One that was cancelled and has not noticed yet gets nothing, and holds up nobody.
+            is_gone = waiter.granted.done()
+            place = None if is_gone else waiter.asking.wanted(Room(self, waiter.asking, found.spec.runtime.concurrency))
+            if place is not None:
+                self._in_flight[place[0].uid] += 1
+                self._trials[place[0].uid] += is_trial
+                waiter.granted.set_result(place)
+            elif not is_gone:
                 continue
-            place = asking.wanted(Room(self, asking, found.spec.runtime.concurrency))
-            if place is None:
-                held.add(asking.lane)
-                continue
-            self._in_flight[place[0].uid] += 1
-            self._trials[place[0].uid] += not asking.is_live
-            queues.of(waiter).pop(waiter)
-            waiter.granted.set_result(place)
+            self._forget(waiter)
+            if key in lanes:
+                heapq.heappush(heads, (is_trial, next(iter(lanes[key])).number, key))
 
     def _leave(self, asking: Asking, pod: Pod) -> None:
         self._in_flight[pod.uid] -= 1
@@ -137,7 +152,7 @@ class Slots:
 
     def _on_change(self, kind: Kind, _key: Key, _body: object) -> None:
         if kind is not Kind.CONNECTOR:
-            for agent in list(self._queues):
+            for agent in list(self._lanes):
                 self._serve(agent)
 
 

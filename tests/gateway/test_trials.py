@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from proctor_gateway.store.tables import outcomes, tasks
 from tests.demo.processes import System
 from tests.gateway import objects
 from tests.gateway.house import House, house
+from tests.gateway.postgres import Server
 from tests.gateway.serving import eventually
 from tests.gateway.test_record import exported
+from tests.gateway.test_replicas import die, pair
 from tests.gateway.test_upgrades import agreed, both, operator
 
 REFUND = {"order_id": "O-50042", "amount": 12.5, "reason": "late"}
@@ -34,6 +37,12 @@ def refund(order: str) -> dict[str, Any]:
 def ledger(payments: System, order: str) -> list[Any]:
     """What was really paid back for the order."""
     return payments.request("GET", f"/ledger?order_id={order}").json()["entries"]
+
+
+@pytest.fixture
+def order() -> str:
+    """An order that no other test speaks of: all of them share one ledger."""
+    return f"O-{secrets.randbelow(10**9):09}"
 
 
 @pytest.fixture
@@ -77,12 +86,10 @@ def exam(revision: str, *inputs: Any, **more: Any) -> dict[str, Any]:
     return {"purpose": "Evals", "revision": revision, "timeoutSeconds": 20, "concurrency": 2, "trials": trials, **more}
 
 
-async def test_an_exam_is_taken_by_the_candidate_and_pays_nothing(built: House, payments: System):
+async def test_an_exam_is_taken_by_the_candidate_and_pays_nothing(built: House, payments: System, order: str):
     """Reads go to the real system, effects are answered in their own form, the ledger stays empty."""
     async with both(built, 0) as (candidate, stable_pod, candidate_pod):
-        response = await put(
-            built, "exam", exam(candidate, [READ, refund("O-90001")], [{"answer": {"confidence": 0.5}}])
-        )
+        response = await put(built, "exam", exam(candidate, [READ, refund(order)], [{"answer": {"confidence": 0.5}}]))
         assert response.status_code == 202, response.text
         first, second = await over(built, "exam")
     assert (first["key"], first["revision"], first["phase"], first["reason"]) == (
@@ -93,16 +100,16 @@ async def test_an_exam_is_taken_by_the_candidate_and_pays_nothing(built: House, 
     )
     read, paid = first["output"]
     assert read["structuredContent"]["customer_id"] == "C-1042"
-    assert paid["structuredContent"]["order_id"] == "O-90001"
+    assert paid["structuredContent"]["order_id"] == order
     assert paid["structuredContent"]["amount"] == 12.5
     assert [(call["connector"], call["name"], call["state"]) for call in first["calls"]] == [
         ("crm", "get_customer", "Succeeded"),
         ("payments", "refund", "Succeeded"),
     ]
-    assert first["calls"][1]["arguments"]["order_id"] == "O-90001"
+    assert first["calls"][1]["arguments"]["order_id"] == order
     assert (second["output"], second["confidence"]) == ({"confidence": 0.5}, 0.5)
     assert (len(candidate_pod.invocations), len(stable_pod.invocations)) == (2, 0)
-    assert ledger(payments, "O-90001") == []
+    assert ledger(payments, order) == []
 
 
 async def test_a_batch_is_asked_for_once(built: House):
@@ -120,23 +127,23 @@ async def test_a_batch_is_asked_for_once(built: House):
             assert (await client.get("/trials/none")).status_code == 404
 
 
-async def test_declared_stubs_answer_reads_and_effects(built: House, payments: System):
+async def test_declared_stubs_answer_reads_and_effects(built: House, payments: System, order: str):
     """Those of a trial before those of its batch; text stays text."""
     async with both(built, 0) as (candidate, _, _):
-        body = exam(candidate, [READ, refund("O-90002")], stubs={"payments/refund": {"refund_id": "R-1"}})
+        body = exam(candidate, [READ, refund(order)], stubs={"payments/refund": {"refund_id": "R-1"}})
         body["trials"][0]["stubs"] = {"crm/get_customer": "nobody knows her"}
         await put(built, "stubs", body)
         (found,) = await over(built, "stubs")
     read, paid = found["output"]
     assert (read["content"][0]["text"], paid["structuredContent"]) == ("nobody knows her", {"refund_id": "R-1"})
-    assert ledger(payments, "O-90002") == []
+    assert ledger(payments, order) == []
 
 
-async def test_finished_tasks_are_run_again_on_both_revisions(built: House, payments: System):
+async def test_finished_tasks_are_run_again_on_both_revisions(built: House, payments: System, order: str):
     """Every tool is answered as the original was, effects and Reads alike: paid once, by the original."""
     async with both(built, 0) as (candidate, _, _):
-        original = await built.done(READ, refund("O-90003"), {"answer": {"done": True}})
-        assert len(ledger(payments, "O-90003")) == 1
+        original = await built.done(READ, refund(order), {"answer": {"done": True}})
+        assert len(ledger(payments, order)) == 1
         before = payments.request("GET", "/ledger").json()["entries"]
         body = {"purpose": "Replay", "revisions": [built.revision, candidate], "tasks": 10}
         assert (await put(built, "again", body)).status_code == 202
@@ -159,12 +166,12 @@ async def shown_to(gateway: House, task: str) -> list[Any]:
     return [call.outcome.result for call in made]
 
 
-async def test_what_the_original_did_not_ask_ends_the_run(built: House, payments: System):
+async def test_what_the_original_did_not_ask_ends_the_run(built: House, payments: System, order: str):
     """Without a stub for it nobody knows the answer, so the run says nothing; it is not asked of the real system."""
     first = {"sleep_at_first": 0}
     async with both(built, 0) as (candidate, _, _):
         original = await built.done(first, READ)
-        await rewritten(built, original["id"], [READ, STRANGE, refund("O-90004"), {"answer": "done all the same"}])
+        await rewritten(built, original["id"], [READ, STRANGE, refund(order), {"answer": "done all the same"}])
         await put(built, "x", {"purpose": "Replay", "revisions": [built.revision, candidate], "tasks": 1})
         runs = await over(built, "x")
         assert [(run["phase"], run["reason"], run["unanswered"] > 0) for run in runs] == [
@@ -175,7 +182,7 @@ async def test_what_the_original_did_not_ask_ends_the_run(built: House, payments
         await put(built, "y", body)
         runs = await over(built, "y")
         assert [(run["phase"], run["reason"], run["unanswered"]) for run in runs] == [("Succeeded", None, 2)] * 2
-    assert ledger(payments, "O-90004") == []
+    assert ledger(payments, order) == []
 
 
 async def rewritten(gateway: House, task: str, steps: list[Any]) -> None:
@@ -196,10 +203,10 @@ async def test_equal_calls_are_answered_one_after_the_other(built: House):
         assert {run["reason"] for run in await over(built, "three")} == {"Unanswered"}
 
 
-async def test_live_tasks_are_copied_to_the_candidate(built: House, payments: System):
+async def test_live_tasks_are_copied_to_the_candidate(built: House, payments: System, order: str):
     """The copy's answer is dropped and its effects are stubbed: one answer, one payment."""
     async with both(built, 0, mirror=100) as (candidate, stable_pod, candidate_pod):
-        live = await built.done(refund("O-90005"), {"answer": "live"})
+        live = await built.done(refund(order), {"answer": "live"})
         assert (live["revision"], live["output"], live["purpose"]) == (built.revision, "live", "Live")
 
         async def copied() -> bool:
@@ -211,7 +218,7 @@ async def test_live_tasks_are_copied_to_the_candidate(built: House, payments: Sy
         assert (copy["revision"], copy["key"], copy["original"]) == (candidate, live["id"], live["id"])
         assert (original["revision"], original["task"]) == (built.revision, live["id"])
         assert (len(stable_pod.invocations), len(candidate_pod.invocations)) == (1, 1)
-        assert len(ledger(payments, "O-90005")) == 1
+        assert len(ledger(payments, order)) == 1
         assert [task["id"] for task in (await listed(built))] == [live["id"]]
         assert [task["id"] for task in (await listed(built, purpose="Mirror"))] == [copy["task"]]
 
@@ -316,14 +323,14 @@ async def test_only_the_operator_has_trials_run(gateway: House):
         assert (await http.get(url)).status_code == 403
 
 
-async def test_the_record_says_what_it_was_for(directory: Path, crm: System, payments: System):
+async def test_the_record_says_what_it_was_for(directory: Path, crm: System, payments: System, order: str):
     """Whoever reads that a refund was called for reads, too, that it was in an exam; of live tasks nothing is said."""
     async with house(directory, record_checkpoint_seconds=0.1) as built:
         built.connect("payments", "MCP", f"{payments.url}/mcp", tools=objects.PAYMENT_TOOLS)
         await built.settled()
         async with both(built, 0) as (candidate, _, _):
             await built.done({"answer": 1})
-            await put(built, "b", exam(candidate, [refund("O-90006")]))
+            await put(built, "b", exam(candidate, [refund(order)]))
             (found,) = await over(built, "b")
             _, _, records = await exported(built)
     purposes = {
@@ -331,3 +338,16 @@ async def test_the_record_says_what_it_was_for(directory: Path, crm: System, pay
     }
     assert purposes.pop(found["task"]) == "Evals"
     assert set(purposes.values()) == {None}
+
+
+async def test_another_gateway_goes_on_with_a_batch(directory: Path, postgres: Server):
+    """When the one that was asked dies, each run is still done once and reported at the other."""
+    async with pair(directory, postgres) as (one, two):
+        candidate = one.upgrade(0)
+        async with one.pod("c", "127.0.0.2", revision=candidate):
+            await put(one, "b", exam(candidate, *([{"sleep": 0.5}, {"answer": n}] for n in range(4)), concurrency=1))
+            await asyncio.sleep(0.8)
+            await die(one)
+            found = await over(two, "b", 40)
+    assert [(item["phase"], item["output"]) for item in found] == [("Succeeded", n) for n in range(4)]
+    assert len({item["task"] for item in found}) == 4
