@@ -90,7 +90,13 @@ class Told:
     findings: tuple[str, ...]
 
 
-def played(scenario: Upgrading, plan: Plan = (), *, gateway_away: tuple[float, float] | None = None) -> Told:
+def played(
+    scenario: Upgrading,
+    plan: Plan = (),
+    *,
+    gateway_away: tuple[float, float] | None = None,
+    patience: float = _PATIENCE_SECONDS,
+) -> Told:
     """Runs the scenario under a plan of faults, until it has ended as it must or patience does."""
     injectors: list[Injector] = []
 
@@ -109,15 +115,15 @@ def played(scenario: Upgrading, plan: Plan = (), *, gateway_away: tuple[float, f
             world.timeline.call_later(gateway_away[0], world.gateway.go)
             world.timeline.call_later(sum(gateway_away), world.gateway.come_back)
         scenario.act(world)
-        broken = _wait(world, scenario)
+        broken = _wait(world, scenario, patience)
         live = world.gateway.live(AGENT)
         return Told(injectors[0].writes, (*guard.end(), *careful.found, *dict.fromkeys(live.found), *broken))
 
 
-def _wait(world: World, scenario: Upgrading) -> list[str]:
+def _wait(world: World, scenario: Upgrading, patience: float) -> list[str]:
     world.run_for(scenario.seconds)
     waited = 0.0
-    while (broken := list(scenario.broken(world))) and waited < _PATIENCE_SECONDS:
+    while (broken := list(scenario.broken(world))) and waited < patience:
         world.run_for(_STEP_SECONDS)
         waited += _STEP_SECONDS
     return broken

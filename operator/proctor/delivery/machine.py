@@ -27,6 +27,9 @@ from proctor.delivery.phases import (
 from proctor.delivery.stepping import mirror_of, stepped, weight_of
 from proctor.delivery.withdrawal import aborting, reverting, watching
 
+_LONGEST_WAY = 100
+"""More turns than an upgrade can have: each of its steps, and what comes before and after them."""
+
 
 def decide(
     wanted: Wanted, rollout: Rollout | None, evidence: Evidence, now: datetime, command: Command | None = None
@@ -41,7 +44,10 @@ def decide(
         decision = _next(wanted, rollout, evidence, now)
     further = _next(wanted, decision.rollout, evidence, now)
     # As far as these facts lead: what is ready already will not change any more, so nothing would wake us for it.
-    while further.rollout != decision.rollout:
+    # A way that leads round in a circle is a bug; it must not stop the operator for all other agents.
+    for _ in range(_LONGEST_WAY):
+        if further.rollout == decision.rollout:
+            break
         decision = decision.then(further)
         further = _next(wanted, decision.rollout, evidence, now)
     return decision.then(Decision(further.rollout, wake_at=further.wake_at))
