@@ -195,6 +195,6 @@ def _wake_at(world: World, decision: Decision, now: datetime) -> datetime:
     # The agent's own share of the interval, so that a thousand agents do not wake together.
     jitter = 1 - int(digest.short(world.agent.metadata.uid, 4), 16) / 0xFFFF * 0.2
     resync = now + timedelta(seconds=seconds * jitter)
-    poll = now + upgrade.POLL if upgrade.is_followed(decision.rollout) else resync
-    times = (resync, poll, decision.wake_at, world.standing.turns_at)
+    poll = upgrade.look_after(decision.rollout)
+    times = (resync, now + poll if poll else None, decision.wake_at, world.standing.turns_at)
     return min(each for each in times if each is not None)

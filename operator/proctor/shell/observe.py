@@ -17,6 +17,7 @@ from proctor.plan.progress import rollout_of
 from proctor.plan.said import Heard
 from proctor.plan.upgrade import Questions
 from proctor.plan.world import Manifest, World
+from proctor.shell.judging import judged
 from proctor.shell.policies import standing_of
 from proctor.shell.ports import Ports
 
@@ -55,10 +56,14 @@ async def _heard(agent: Agent, asked: Questions, suites: Mapping[str, Manifest |
     """What the gateway says of the agent's upgrade; nothing is asked while none is under way."""
     namespace, name = agent.metadata.namespace, agent.metadata.name
     batch = rehearsal.batch_to_read(agent, rollout_of(agent.status), suites)
+    trials = await ports.tasks.trials(namespace, name, batch) if batch else None
+    asked_of_judges = rehearsal.questions(rollout_of(agent.status), suites, trials)
     return Heard(
         outcomes=await ports.tasks.outcomes(namespace, name, *asked.outcomes) if asked.outcomes else None,
         traffic=await ports.tasks.traffic(namespace, name) if asked.traffic else None,
-        trials=await ports.tasks.trials(namespace, name, batch) if batch else None,
+        finished=await ports.tasks.finished(namespace, name, asked.finished) if asked.finished else None,
+        trials=trials,
+        judgements=await judged(agent, asked_of_judges, ports) if asked_of_judges else None,
     )
 
 
