@@ -14,7 +14,7 @@ from proctor_gateway.metrics import Metrics
 from proctor_gateway.reasons import Reason
 from proctor_gateway.runner import Runner
 from proctor_gateway.settings import Settings
-from proctor_gateway.store import accounts, assignments, lifecycle, owners, trials
+from proctor_gateway.store import accounts, assignments, lifecycle, owners, readings, trials
 from proctor_gateway.store.database import Database
 from proctor_gateway.tasks import Fault
 
@@ -97,6 +97,7 @@ class Upkeep:
         await self._database.write(lambda c: accounts.purge(c, min(outcomes, now - _A_MONTH), _PURGED_AT_ONCE))
         await self._database.write(lambda c: assignments.purge(c, outcomes, _PURGED_AT_ONCE))
         await self._database.write(lambda c: trials.purge(c, tasks))
+        await self._database.write(lambda c: readings.purge(c, outcomes))
 
     async def leave(self) -> None:
         """Let go of every task, so that another instance need not wait to be sure."""

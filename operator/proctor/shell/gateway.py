@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from proctor.api.fields import format_time
 from proctor.delivery.exam import Question
 from proctor.plan.indications import IndicatorsAnswer
+from proctor.plan.reports import FindingsAnswer
 from proctor.plan.said import Batch, Finished, Judged, NoAnswer, Outcomes, Traffic, Trials, Watched
 from proctor.plan.spending import UsageAnswer
 from proctor.shell.cache import Key
@@ -43,6 +44,10 @@ class GatewayClient:
         """The live tasks of a rollout after an assignment number, at most a thousand, in the order of assignment."""
         query = {"rollout": rollout, "after": str(after), "limit": str(_PAGE)}
         return await self.ask(Outcomes, "GET", _path(namespace, name, "outcomes"), query=query)
+
+    async def findings(self) -> FindingsAnswer | NoAnswer:
+        """What policies found in the calls of all agents in the last week."""
+        return await self.ask(FindingsAnswer, "GET", "/internal/findings")
 
     async def traffic(self, namespace: str, name: str) -> Traffic | NoAnswer:
         """What the gateways do now."""

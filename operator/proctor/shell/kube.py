@@ -10,12 +10,13 @@ from datetime import datetime
 import structlog
 
 from proctor.api import names
+from proctor.plan.reports import ReportKind
 from proctor.plan.world import Deletion, Event, Manifest
 from proctor.shell import metrics
 from proctor.shell.client import APPLY, MERGE, Client, Conflict, NotFound
 from proctor.shell.errors import Blocked, ProctorError, Retry
 from proctor.shell.lease import Leadership
-from proctor.shell.resources import BY_KIND, EVENT, RULES, Resource
+from proctor.shell.resources import BY_KIND, EVENT, REPORTS, RULES, Resource
 
 _PAGE = "500"
 _LONGEST_NOTE = 1024
@@ -62,6 +63,17 @@ class RealKube:
         except (NotFound, Retry, Blocked):
             return False
         return any(each["name"] == RULES.plural for each in found.get("resources", ()))
+
+    async def report_kind(self) -> ReportKind | None:
+        """The kind of policy report that the cluster has; None if it has none, or cannot be asked."""
+        for each in REPORTS:
+            try:
+                found = await self._client.request("GET", f"/apis/{each.group}/{each.version}")
+            except (NotFound, Retry, Blocked):
+                continue
+            if any(one["name"] == each.plural for one in found.get("resources", ())):
+                return ReportKind(each.api_version, each.kind)
+        return None
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply of an object. It is made if it is not there, unless its namespace is not there either."""

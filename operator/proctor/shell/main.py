@@ -36,6 +36,7 @@ from proctor.shell.ports import Ports
 from proctor.shell.prober import GatewayProber
 from proctor.shell.queue import Queue
 from proctor.shell.record import RecordClient
+from proctor.shell.reporter import Reporter
 from proctor.shell.runner import Runner
 from proctor.shell.settings import Settings
 from proctor.shell.stateless import NoMemories
@@ -68,6 +69,7 @@ class _Process:
     identity: str
     told_to_stop: asyncio.Event
     collector: Collector | None = None
+    reporter: Reporter | None = None
     """Looks at the objectives; without it their status stays as it was."""
     anchorer: Anchorer | None = None
     """Remembers the record's checkpoints; without it nobody does."""
@@ -163,6 +165,7 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         told_to_stop=asyncio.Event(),
         accountant=Accountant(cache, queue, gateway, ports.usages, clock),
         collector=Collector(cache, queue, gateway, ports.indicators, clock, kube.has_rules),
+        reporter=Reporter(cache, queue, gateway, ports.reports, clock, kube.report_kind),
     )
 
 
@@ -231,6 +234,8 @@ async def _lead(process: _Process) -> None:
             beside.append(group.create_task(process.notifier.run()))
         if process.collector is not None:
             beside.append(group.create_task(process.collector.run()))
+        if process.reporter is not None:
+            beside.append(group.create_task(process.reporter.run()))
         if process.accountant is not None:
             beside.append(group.create_task(process.accountant.run()))
         await process.runner.run()

@@ -16,6 +16,7 @@ from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
 from proctor.shell.notifier import Notifier
 from proctor.shell.outbox import Outbox
+from proctor.shell.reports import Reports
 from proctor.shell.usages import Usages
 
 
@@ -91,3 +92,4 @@ class Ports:
     outbox: Outbox = field(default_factory=Outbox)
     notifier: Notifier = field(default_factory=Notifier)
     usages: Usages = field(default_factory=Usages)
+    reports: Reports = field(default_factory=Reports)

@@ -16,6 +16,7 @@ from proctor.plan.agent import plan_agent, plan_refused
 from proctor.plan.approval import plan_approval
 from proctor.plan.connector import plan_connector
 from proctor.plan.policy import plan_policy
+from proctor.plan.reports import plan_report
 from proctor.plan.rules import plan_rules
 from proctor.plan.world import Manifest, Plan, World
 from proctor.policy.selection import AnyPolicy
@@ -25,6 +26,7 @@ from proctor.shell.errors import Blocked
 from proctor.shell.observe import observe_agent, observe_connector, observe_isolation, observe_kept
 from proctor.shell.policies import observe_policy
 from proctor.shell.ports import Ports
+from proctor.shell.reports import REPORT
 from proctor.shell.resources import RULES
 
 ISOLATION = "Isolation"
@@ -37,6 +39,8 @@ async def reconcile(key: Key, ports: Ports) -> datetime | None:
         return await _isolation(key.namespace, ports)
     if key.kind == RULES.kind:
         return await _rules(key, ports)
+    if key.kind == REPORT:
+        return await _report(key, ports)
     body = ports.cache.get(*key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         return None
@@ -103,6 +107,20 @@ async def _rules(key: Key, ports: Ports) -> datetime | None:
         return None
     found = await ports.kube.get(RULES.kind, key.namespace, names.of_agent(key.name))
     return await _carry_out(plan_rules(agent, found, ports.clock.now()), body, ports)
+
+
+async def _report(key: Key, ports: Ports) -> datetime | None:
+    """Apart from the Agent, as its rules are."""
+    body, of = ports.cache.get("Agent", key.namespace, key.name), ports.reports.kind
+    if body is None or body["metadata"].get("deletionTimestamp") or of is None:
+        return None
+    try:
+        agent = Agent.parse(body)
+    except Invalid:
+        return None
+    found = await ports.kube.get(of.kind, key.namespace, names.of_agent(key.name))
+    called = ports.reports.of(key.namespace, key.name)
+    return await _carry_out(plan_report(agent, called, found, of, ports.clock.now()), body, ports)
 
 
 async def _isolation(namespace: str, ports: Ports) -> datetime:

@@ -65,6 +65,12 @@ WATCHED: Final = (
 RULES: Final = Resource("PrometheusRule", "monitoring.coreos.com", "v1", "prometheusrules")
 """Written where Prometheus' operator is installed, and looked at only then: a watch would need the kind to be there."""
 
-BY_KIND: Final = {each.kind: each for each in (*WATCHED, RULES)}
+REPORTS: Final = (
+    Resource("Report", "openreports.io", "v1alpha1", "reports"),
+    Resource("PolicyReport", "wgpolicyk8s.io", "v1alpha2", "policyreports"),
+)
+"""Reports of policies, the newer kind first; a cluster may have neither. Read and written, but not watched."""
+
+BY_KIND: Final = {each.kind: each for each in (*WATCHED, RULES, *REPORTS)}
 EVENT: Final = Resource("Event", "events.k8s.io", "v1", "events")
 LEASE: Final = Resource("Lease", "coordination.k8s.io", "v1", "leases")

@@ -17,6 +17,7 @@ from proctor_gateway.probe import probe
 from proctor_gateway.readiness import Readiness
 from proctor_gateway.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, json_response
+from proctor_gateway.server.findings import FindingsEndpoint
 from proctor_gateway.server.objectives import Objectives
 from proctor_gateway.server.operator import check_operator
 from proctor_gateway.server.record import RecordEndpoint
@@ -43,6 +44,7 @@ class Internal:
             *Objectives(self._context).routes(),
             *UsageEndpoint(self._context).routes(),
             *RecordEndpoint(self._context).routes(),
+            *FindingsEndpoint(self._context).routes(),
             *self._more,
         ]
         return Starlette(routes=routes, exception_handlers=dict(HANDLERS))

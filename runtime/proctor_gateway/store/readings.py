@@ -179,22 +179,26 @@ def note(connection: sa.Connection, namespace: str, agent: str, findings: Iterab
         connection.execute(statement)
 
 
-def found(connection: sa.Connection, namespace: str, agent: str, since: datetime) -> list[dict[str, Any]]:
-    """What policies found at run time since a day, added up by policy, rule and mode."""
+def found(connection: sa.Connection, since: datetime, most: int) -> list[dict[str, Any]]:
+    """What policies found in calls since a day, added up by agent, policy, rule and mode; the most frequent first."""
     of = policy_findings.c
+    count = sa.func.sum(of.count)
     query = (
         sa.select(
+            of.namespace,
+            of.agent,
             of.policy,
             of.rule,
             of.mode,
             of.severity,
-            sa.func.sum(of.count).label("count"),
+            sa.cast(count, sa.BigInteger).label("count"),
             sa.func.max(of.message).label("message"),
-            sa.func.max(of.last_at).label("last_at"),
+            sa.func.max(of.last_at, type_=of.last_at.type).label("last_at"),
         )
-        .where(of.namespace == namespace, of.agent == agent, of.day >= since.date().isoformat())
-        .group_by(of.policy, of.rule, of.mode, of.severity)
-        .order_by(of.policy, of.rule, of.mode)
+        .where(of.day >= since.date().isoformat())
+        .group_by(of.namespace, of.agent, of.policy, of.rule, of.mode, of.severity)
+        .order_by(count.desc(), of.namespace, of.agent, of.policy, of.rule, of.mode)
+        .limit(most)
     )
     return [dict(each._mapping) for each in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
