@@ -60,5 +60,5 @@ def agent_facts(cluster: Cluster, namespace: str, name: str) -> AgentFacts:
         pods=cluster.look(PODS, namespace, labelSelector=mine),
         connectors=cluster.look(CONNECTORS, namespace),
         events=cluster.look(EVENTS, namespace),
-        evidence=cluster.look(CONFIG_MAPS, namespace, labelSelector=f"{mine},{names.RECORD}=evidence"),
+        evidence=cluster.look(CONFIG_MAPS, namespace, labelSelector=f"{mine},{names.MEASURED}=evidence"),
     )

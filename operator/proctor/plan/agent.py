@@ -131,7 +131,7 @@ def _deletions(world: World, rollout: Rollout) -> tuple[Deletion, ...]:
         each
         for kind in _KEPT_PER_REVISION
         for each in world.children
-        if each["kind"] == kind and label_of(each, names.REVISION) not in live and not label_of(each, names.RECORD)
+        if each["kind"] == kind and label_of(each, names.REVISION) not in live and not label_of(each, names.MEASURED)
     )
     return tuple(
         deletion_of(each) for each in (*idle, *_forgotten(world, live)) if not each["metadata"].get("deletionTimestamp")
@@ -151,7 +151,7 @@ def _forgotten(world: World, live: set[str]) -> list[Manifest]:
     newest_first = sorted(old, key=lambda each: -int(each["revision"]))
     forgotten = newest_first[world.agent.spec.rollout.history_limit :]
     kept = {label_of(each, names.REVISION) for each in _history(world) if each not in forgotten} | live
-    records = (each for each in world.children if each["kind"] == "ConfigMap" and label_of(each, names.RECORD))
+    records = (each for each in world.children if each["kind"] == "ConfigMap" and label_of(each, names.MEASURED))
     return [*forgotten, *(each for each in records if label_of(each, names.REVISION) not in kept)]
 
 

@@ -105,7 +105,7 @@ def make_record(
         "metadata": {
             "name": name_of_record(agent, upgrade),
             "namespace": metadata.namespace,
-            "labels": {**names.revision_labels(metadata.name, upgrade.candidate), names.RECORD: "evidence"},
+            "labels": {**names.revision_labels(metadata.name, upgrade.candidate), names.MEASURED: "evidence"},
             "ownerReferences": [owned_by(agent)],
             **version,
         },

@@ -111,7 +111,7 @@ def make_baseline(agent: Agent, upgrade: Upgrade, reports: Iterable[tuple[str, R
         "metadata": {
             "name": name_of_baseline(agent, upgrade.candidate),
             "namespace": metadata.namespace,
-            "labels": {**names.revision_labels(metadata.name, upgrade.candidate), names.RECORD: "baseline"},
+            "labels": {**names.revision_labels(metadata.name, upgrade.candidate), names.MEASURED: "baseline"},
             "ownerReferences": [owned_by(agent)],
         },
         "data": {name: json.dumps(_kept(report), separators=(",", ":")) for name, report in sorted(reports)},

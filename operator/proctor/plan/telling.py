@@ -50,6 +50,8 @@ def _figures(world: World, wanted: Wish, decision: Decision, known: Known, now: 
     found["verdict"] = _verdict(world, rollout, wanted, known, now, is_same=is_same)
     if known.ledger is not None and phases.place_of(rollout) is not None:
         found["evidence_ref"] = comparison.name_of_record(world.agent, current)
+    elif before is not None and is_same:
+        found["evidence_ref"] = before.evidence_ref
     return found
 
 

@@ -64,7 +64,7 @@ async def _refuse_foreign(manifest: Manifest, ports: Ports) -> None:
     """Server-side apply would take over an object of somebody else that happens to have the name."""
     kind, namespace, name = key_of(manifest)
     found = await ports.kube.get(kind, namespace, name)
-    if found is not None and names.RECORD in manifest["metadata"].get("labels", {}):
+    if found is not None and names.MEASURED in manifest["metadata"].get("labels", {}):
         # What was measured is added to, never begun again: a record that we did not know of was not read.
         ports.cache.put(found)
         raise Retry(f"{kind} {namespace}/{name} is there already and has to be read first")
