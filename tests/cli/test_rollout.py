@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,7 @@ def test_the_arithmetic_leads_from_bad_tasks_to_the_verdict() -> None:
     account = capital.accounts["answered"]
     assert f"candidate {account.candidate.bad:g} bad of {account.candidate.n}" in told
     assert "rolled back from 1/alpha = 20" in told
+    assert re.search(r"difference \+\d+\.\d points, about [+-]\d+\.\d to \+\d+\.\d", told)
     assert "of 1/beta = 10" in told
     assert capital.digest in told
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from math import exp
 
 from proctor.api import names
@@ -10,7 +11,7 @@ from proctor.api.agent import Agent
 from proctor.cli.facts import Listing
 from proctor.delivery.evidence import Account, Capital, Kind
 from proctor.delivery.evidence.attribution import RATIOS
-from proctor.delivery.evidence.figures import written
+from proctor.delivery.evidence.figures import Difference, figures_of, written
 from proctor.delivery.evidence.mixture import log_mean
 from proctor.delivery.evidence.record import UnreadableError, load
 from proctor.plan.world import Manifest
@@ -28,7 +29,9 @@ def of_verdict(agent: Agent, evidence: Listing) -> str | None:
     if capital is None or not capital.accounts:
         return None
     alpha, beta = float(agent.spec.rollout.analysis.alpha), float(agent.spec.rollout.analysis.beta)
-    return "\n".join([*_metrics(capital, beta), *_whole(capital, alpha)])
+    figures = figures_of(capital, alpha, beta, timedelta())
+    differences = {one.name: one.difference for one in figures.metrics}
+    return "\n".join([*_metrics(capital, differences, beta), *_whole(capital, alpha)])
 
 
 def _capital(items: tuple[Manifest, ...], name: str) -> Capital | None:
@@ -39,9 +42,12 @@ def _capital(items: tuple[Manifest, ...], name: str) -> Capital | None:
         return None
 
 
-def _metrics(capital: Capital, beta: float) -> Iterator[str]:
+def _metrics(capital: Capital, differences: Mapping[str, Difference | None], beta: float) -> Iterator[str]:
     for name, account in capital.accounts.items():
         yield f"{name}: {_count(account)}; margin {account.metric.margin:g}"
+        if difference := differences[name]:
+            low, high = _points(difference.low), _points(difference.high)
+            yield f"  difference {_points(difference.estimate)} points, about {low} to {high} whenever one looks"
         if account.metric.kind is Kind.BINARY:
             yield (
                 f"  worse?  who the bad ones fell on {_e(log_mean(account.attribution))}{_ratio(account)}, "
@@ -68,6 +74,10 @@ def _whole(capital: Capital, alpha: float) -> Iterator[str]:
 def _count(account: Account) -> str:
     candidate, stable = account.candidate, account.stable
     return f"candidate {_share(candidate.bad, candidate.n)}, stable {_share(stable.bad, stable.n)}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
 
 
 def _share(bad: float, n: int) -> str:
