@@ -52,10 +52,10 @@ def asked(cluster: Installed, namespace: str) -> Callable[..., str]:
     return ask
 
 
-def vote(cluster: Installed, namespace: str, name: str, user: str, *groups: str, **said: Any) -> str | None:
+def vote(cluster: Installed, namespace: str, name: str, voter: str, *groups: str, **said: Any) -> str | None:
     """Somebody writes a vote; None if it was taken, else why not."""
     status = said.pop("status", None) or {
-        "votes": [{"user": user, "decision": "Approve", "digest": DIGEST, "at": "2026-11-22T12:00:00Z", **said}]
+        "votes": [{"user": voter, "decision": "Approve", "digest": DIGEST, "at": "2026-11-22T12:00:00Z", **said}]
     }
     body = {
         "apiVersion": "proctor.dev/v1alpha1",
@@ -69,11 +69,11 @@ def vote(cluster: Installed, namespace: str, name: str, user: str, *groups: str,
         "apply",
         "--server-side",
         "--subresource=status",
-        f"--field-manager=vote-{user}",
+        f"--field-manager=vote-{voter}",
         "-f",
         "-",
     ]
-    people = [f"--as={user}", *(f"--as-group={group}" for group in (*groups, "system:authenticated"))]
+    people = [f"--as={voter}", *(f"--as-group={group}" for group in (*groups, "system:authenticated"))]
     try:
         cluster.kubectl(*words, *people, stdin=json.dumps(body))
     except CommandError as refused:
