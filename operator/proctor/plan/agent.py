@@ -159,7 +159,10 @@ def _events(world: World, decision: Decision, report: Manifest) -> tuple[Event, 
     told = (Event(each.reason, each.message, "Warning" if each.is_warning else "Normal") for each in decision.outcomes)
     # That a revision was promoted says that it serves: each Event is a write, and these two come with every new agent.
     is_said = any(each.reason == "Promoted" for each in decision.outcomes)
-    return (*told, *(each for each in _transitions(world, report) if not (is_said and each.reason == "Serving")))
+    # Nor is a story told twice, once as what happened and once as the condition that turned by it.
+    words = {each.message for each in decision.outcomes}
+    turned = (each for each in _transitions(world, report) if each.message not in words)
+    return (*told, *(each for each in turned if not (is_said and each.reason == "Serving")))
 
 
 def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
