@@ -11,7 +11,9 @@ from typing import Any
 
 import structlog
 
+from proctor.api.agent import Agent, NetworkIsolation
 from proctor.api.approval import Asking
+from proctor.api.bounds import SandboxBounds
 from proctor.api.connector import Connector, Effect
 from proctor.policy import runtime
 from proctor.policy.facts import ModelCall, TaskFacts, ToolCall
@@ -53,7 +55,7 @@ async def _judged(context: Context, caller: Caller, call: ModelCall | ToolCall, 
     if agent is None:
         return Refuse(Fault(Reason.POLICY_DENIED, "the agent does not exist any more"))
     governed = context.policies.of(agent, context.clock.now())
-    doubt = _doubt(context, governed, effect)
+    doubt = _doubt(context, governed, effect) or _unfenced(agent, governed)
     if doubt is not None:
         return Refuse(Fault(Reason.POLICY_DENIED, doubt))
     if not governed.effective:
@@ -82,6 +84,18 @@ def _doubt(context: Context, governed: Governed, effect: Effect) -> str | None:
         return None
     since = "since the start" if age == float("inf") else f"for {age:.0f} s"
     return f"nothing was heard of the policies {since}, so nobody knows whether they still allow this"
+
+
+def _unfenced(agent: Agent, governed: Governed) -> str | None:
+    """Why an agent whose network was not measured as isolated calls nothing, where a policy demands that it was."""
+    measured = agent.status.sandbox.network_isolation if agent.status.sandbox else NetworkIsolation.UNKNOWN
+    if measured is NetworkIsolation.VERIFIED:
+        return None
+    for rule in governed.effective.of("sandbox", SandboxBounds):
+        if rule.content.require_verified_isolation and rule.binds("requireVerifiedIsolation"):
+            demanded = f"{rule.source.text} sandbox/requireVerifiedIsolation"
+            return f"{demanded}: the network's isolation must be measured as Verified, and is {measured}"
+    return None
 
 
 async def _facts(context: Context, caller: Caller, call: ModelCall | ToolCall) -> TaskFacts:

@@ -164,3 +164,29 @@ async def test_what_was_read_is_kept_by_attempt(database: Database):
         ("get_order", True, '{"total": 20}'),
     }
     assert (await database.read(lambda c: readings.facts(c, task, 2, None))).answers == ()
+
+
+FENCES = {"Verified": "Succeeded", "NotEnforced": "Denied", "Unknown": "Denied"}
+
+
+@pytest.mark.parametrize(("measured", "state"), FENCES.items(), ids=FENCES)
+async def test_an_agent_that_is_not_fenced_in_calls_nothing(gateway: House, measured: str, state: str):
+    """Where a policy demands a measured isolation, an agent without it makes no call, not even one that reads."""
+    await hold(gateway, policy(sandbox={"requireVerifiedIsolation": True}))
+    agent = objects.agent(gateway.spec, gateway.revision, sandbox={"profile": "Standard", "networkIsolation": measured})
+    gateway.cluster.apply(Kind.AGENT, agent)
+    await gateway.settled()
+    assert [state for _, state, _ in await called(gateway, CUSTOMER)] == [state]
+
+
+async def test_the_operator_reads_what_was_found(gateway: House):
+    """Findings of calls are added up by agent, policy, rule and mode; nobody but the operator reads them."""
+    await hold(gateway, policy("Warn", tools={"deny": [{"tool": "get_*"}]}))
+    await called(gateway, CUSTOMER, CUSTOMER)
+    url = f"{gateway.internal_url}/internal/findings"
+    assert (await gateway.caller.get(url)).status_code == 403
+    headers = {"authorization": f"Bearer {objects.OPERATOR_TOKEN}"}
+    (found,) = (await gateway.caller.get(url, headers=headers)).json()["items"]
+    assert (found["agent"], found["policy"], found["rule"]) == ("refunds", "Policy/support/careful", "tools/deny")
+    assert (found["mode"], found["count"]) == ("Warn", 2)
+    assert found["lastAt"].endswith("Z")
