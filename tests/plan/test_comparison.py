@@ -44,6 +44,7 @@ def item(number: int = 1, **more: Any) -> OutcomeItem:
     return OutcomeItem(**{**facts, **more})
 
 
+OWN = {"type": "Custom", "good": "task.seconds < 5.0", "total": "task.toolCalls > 0"}
 COUNTS: dict[str, tuple[dict[str, Any], dict[str, Any], float | None]] = {
     "a success": ({"type": "TaskSuccess"}, {}, 0.0),
     "a failure": ({"type": "TaskSuccess"}, {"phase": "Failed"}, 1.0),
@@ -60,6 +61,11 @@ COUNTS: dict[str, tuple[dict[str, Any], dict[str, Any], float | None]] = {
     "good": ({"type": "Quality", "threshold": "0.8"}, {"quality": 0.8}, 0.0),
     "poor": ({"type": "Quality", "threshold": "0.8"}, {"quality": 0.79}, 1.0),
     "not judged": ({"type": "Quality", "threshold": "0.8"}, {}, None),
+    "a success that went to somebody else": ({"type": "TaskSuccess"}, {"escalated": True}, 1.0),
+    "good by an expression": (OWN, {"tool_calls": 1}, 0.0),
+    "bad by an expression": (OWN, {"tool_calls": 1, "seconds": 9.0}, 1.0),
+    "not meant by the expression": (OWN, {}, None),
+    "an expression over what was said": ({**OWN, "good": "task.output.ok"}, {"tool_calls": 1}, None),
     "escalated": ({"type": "Escalation"}, {"escalated": True}, 1.0),
 }
 

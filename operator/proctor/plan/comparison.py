@@ -14,6 +14,7 @@ from typing import Any
 
 from proctor.api import names
 from proctor.api.agent import Agent, AgentSpec
+from proctor.api.cel import ExpressionError, Language, Type
 from proctor.api.fields import parse_duration
 from proctor.api.objectives import Indicator, IndicatorType
 from proctor.delivery.evidence import Capital, Kind, Metric, Observation, fold, record, retried
@@ -28,6 +29,7 @@ _MARGIN = Decimal("0.10")
 _CANDIDATE = "Candidate"
 _DENIED = {"PolicyDenied"}
 _CANCELLED = "Cancelled"
+_TASK = Language(task=Type.OBJECT)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def badness(item: OutcomeItem, indicator: Indicator) -> float | None:  # noqa: P
     threshold = indicator.threshold or "0"
     match indicator.type:
         case IndicatorType.TASK_SUCCESS:
-            return float(not (item.phase == "Succeeded" if item.success is None else item.success))
+            is_good = item.phase == "Succeeded" if item.success is None else item.success
+            return float(item.escalated or not is_good)
         case IndicatorType.LATENCY:
             return None if item.seconds is None else float(item.seconds > parse_duration(threshold).total_seconds())
         case IndicatorType.TOOL_SUCCESS:
@@ -160,7 +163,35 @@ def badness(item: OutcomeItem, indicator: Indicator) -> float | None:  # noqa: P
         case IndicatorType.ESCALATION:
             return float(item.escalated)
         case IndicatorType.CUSTOM:
+            return _by_expressions(item, indicator)
+
+
+def _by_expressions(item: OutcomeItem, indicator: Indicator) -> float | None:
+    """By CEL over how the task ended. What was said in it the operator never sees: who asks for it hears nothing."""
+    values = {"task": _shown(item)}
+    try:
+        if not _TASK.holds(indicator.total or "false", values):
             return None
+        return float(not _TASK.holds(indicator.good or "false", values))
+    except ExpressionError:
+        return None
+
+
+def _shown(item: OutcomeItem) -> dict[str, Any]:
+    return {
+        "id": item.task,
+        "revision": item.revision,
+        "phase": item.phase,
+        "reason": item.reason,
+        "seconds": item.seconds,
+        "toolCalls": item.tool_calls,
+        "toolErrors": item.tool_errors,
+        "cost": None if item.cost is None else float(item.cost),
+        "escalated": item.escalated,
+        "confidence": item.confidence,
+        "success": item.success,
+        "quality": item.quality,
+    }
 
 
 def _guard(item: OutcomeItem, spec: AgentSpec) -> str | None:
