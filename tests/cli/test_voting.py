@@ -1,0 +1,185 @@
+"""Approvals at the terminal: everything is shown before it is answered, and the answer is the person's own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from proctor.api import digest
+from proctor.cli.main import app
+from tests.cli.api_server import kubeconfig
+
+CALL = {
+    "agent": "refunds",
+    "revision": "0123456789",
+    "task": "01a2",
+    "connector": "payments",
+    "tool": "refund",
+    "arguments": {"amount": 300},
+}
+DIGEST = digest.sha256({"toolCall": CALL})
+APPROVALS = "/apis/proctor.dev/v1alpha1/namespaces/support/approvals"
+
+
+def approval(name: str = "refunds-1", **changes: Any) -> dict[str, Any]:
+    """A question that waits."""
+    return {
+        "metadata": {"name": name, "namespace": "support", "uid": "u", "creationTimestamp": "2026-11-22T12:00:00Z"},
+        "spec": {
+            "subject": {"digest": DIGEST, "toolCall": CALL},
+            "question": "More than 200 EUR. May refunds call payments/refund?",
+            "approvers": {"groups": ["support-leads"]},
+            "requestedBy": "system:serviceaccount:shop:web",
+            "deadline": "2099-01-01T00:00:00Z",
+        },
+        "status": {},
+        **changes,
+    }
+
+
+class Server:
+    """The few paths of an API server that the verbs ask; it keeps what was written."""
+
+    def __init__(self, *found: dict[str, Any]) -> None:
+        self.found = {each["metadata"]["name"]: each for each in found}
+        self.written: list[tuple[str, str, dict[str, Any]]] = []
+
+    def answer(self, method: str, path: str, kind: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """What it says."""
+        where, _, _ = path.partition("?")
+        if method == "POST" and where.endswith("/selfsubjectreviews"):
+            return 201, {"status": {"userInfo": {"username": "alice@example.com"}}}
+        if method == "PATCH":
+            self.written.append((path, kind, body))
+            return 200, self.found["refunds-1"]
+        if where == APPROVALS:
+            return 200, {"metadata": {}, "items": list(self.found.values())}
+        name = where.removeprefix(APPROVALS + "/")
+        if where.endswith("/connectors/payments"):
+            return 200, {"metadata": {"name": "payments"}, "spec": {"tools": [{"name": "refund", "effect": "Once"}]}}
+        return (200, self.found[name]) if name in self.found else (404, {"message": "not found", "reason": "NotFound"})
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Runs the program against a server of these Approvals."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    started: list[ThreadingHTTPServer] = []
+
+    def start(server: Server, *words: str, stdin: str | None = None) -> Any:
+        class Handler(BaseHTTPRequestHandler):
+            def _do(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
+                kind = self.headers.get("content-type", "")
+                status, answer = server.answer(self.command, self.path, kind, body)
+                told = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(told)))
+                self.end_headers()
+                self.wfile.write(told)
+
+            do_GET = do_POST = do_PATCH = _do  # noqa: N815 - the base class's names
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        started.append(http)
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        config = kubeconfig(tmp_path / "config", f"http://127.0.0.1:{http.server_address[1]}")
+        result = CliRunner().invoke(app, [*words, "--kubeconfig", str(config)], input=stdin)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    yield start
+    for each in started:
+        each.shutdown()
+        each.server_close()
+
+
+def test_what_waits_is_listed(serve: Callable[..., Any]) -> None:
+    """What is decided is not, unless it is asked for."""
+    done = approval("done", status={"phase": "Decided", "decision": "Approve"})
+    listed = serve(Server(approval(), done), "approvals")
+    assert "refunds-1" in listed.output
+    assert "refunds: payments/refund" in listed.output
+    assert "done" not in listed.output
+    assert "done" in serve(Server(approval(), done), "approvals", "--all").output
+
+
+def test_everything_that_an_answer_needs_is_shown_before_it(serve: Callable[..., Any]) -> None:
+    """Question, agent, task, arguments, digest, what it would do, until when; and the vote is the person's own."""
+    server = Server(approval())
+    result = serve(server, "approve", "refunds-1", "-m", "fine", stdin="y\n")
+    assert result.exit_code == 0, result.output
+    shown = result.output
+    for part in ("More than 200 EUR", "support/refunds", "01a2", '"amount": 300', DIGEST, "must not happen twice"):
+        assert part in shown
+    ((path, kind, body),) = server.written
+    assert path.startswith(f"{APPROVALS}/refunds-1/status?fieldManager=kubectl-proctor-")
+    assert kind == "application/apply-patch+yaml"
+    (vote,) = body["status"]["votes"]
+    assert (vote["user"], vote["decision"], vote["digest"]) == ("alice@example.com", "Approve", DIGEST)
+    assert (vote["comment"], set(body["status"])) == ("fine", {"votes"})
+
+
+def test_who_says_no_at_the_end_has_not_voted(serve: Callable[..., Any]) -> None:
+    """Nothing is written before the person is sure."""
+    server = Server(approval())
+    assert serve(server, "reject", "refunds-1", stdin="n\n").exit_code != 0
+    assert server.written == []
+
+
+def test_other_arguments_are_part_of_the_vote(serve: Callable[..., Any]) -> None:
+    """And are shown before."""
+    server = Server(approval())
+    result = serve(server, "approve", "refunds-1", "--arguments", '{"amount": 199}', stdin="y\n")
+    assert '{"amount": 199}' in result.output
+    assert server.written[0][2]["status"]["votes"][0]["answer"] == {"arguments": {"amount": 199}}
+
+
+FORGED = {**CALL, "arguments": {"amount": 3}}
+REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
+    "a script that has looked at nothing": (approval(), ("--yes",), "--yes needs --digest"),
+    "a script that has looked at something else": (approval(), ("--yes", "--digest", "sha256:0"), "something else"),
+    "a call that is not what the digest says": (
+        approval(spec={**approval()["spec"], "subject": {"digest": DIGEST, "toolCall": FORGED}}),
+        (),
+        "its digest is not that of the call",
+    ),
+    "a question that is decided": (approval(status={"phase": "Decided", "decision": "Reject"}), (), "decided or over"),
+    "a question that is over": (
+        approval(spec={**approval()["spec"], "deadline": "2020-01-01T00:00:00Z"}),
+        (),
+        "decided or over",
+    ),
+    "an answer where none is asked for": (approval(), ("--answer", "1"), "asks for no answer"),
+    "arguments that are none": (approval(), ("--arguments", "[1]"), "not a JSON object"),
+}
+
+
+@pytest.mark.parametrize(("asked", "words", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_answered_is_not(serve: Callable[..., Any], asked, words, said) -> None:
+    """With words that say why, and without a vote."""
+    server = Server(asked)
+    result = serve(server, "approve", "refunds-1", *words, stdin="y\n")
+    assert result.exit_code != 0
+    assert said in result.output
+    assert server.written == []
+
+
+def test_a_script_that_has_looked_may_answer(serve: Callable[..., Any]) -> None:
+    """By the digest that it was shown."""
+    server = Server(approval())
+    assert serve(server, "approve", "refunds-1", "--yes", "--digest", DIGEST).exit_code == 0
+    assert len(server.written) == 1
