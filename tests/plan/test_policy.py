@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from proctor.plan.standing import stand
 from proctor.plan.world import Manifest, World
 from tests.plan import examples
 from tests.plan.examples import T0, after
+from tests.plan.test_upgrade import Upgraded
 from tests.policy.examples import exception, policy
 
 NEEDS_EVALS: dict[str, Any] = {"require": {"fields": ["Evals"]}}
@@ -182,3 +184,53 @@ def test_what_expires_soon_is_named():
     plan = plan_policy(PolicyWorld(policy(exceptions=[soon, late], **NEEDS_EVALS), ()), T0)
     assert plan.status["exceptionsExpiringSoon"] == ["soon"]
     assert plan.wake_at <= T0 + timedelta(minutes=10)
+
+
+def ruled(it: Upgraded, *policies: Policy) -> None:
+    """From now on these policies hold."""
+    found = it.world
+    standing = stand(found.agent, found.connectors, policies, {}, (), NetworkIsolation.UNKNOWN, it.now)
+    it.world = replace(found, standing=standing)
+
+
+def test_a_candidate_that_a_policy_forbids_is_withdrawn():
+    """Its weight goes to nothing at once and in order, it is blocked, and the stable revision goes on serving."""
+    it = Upgraded()
+    it.until("Collecting")
+    stable, candidate = it.status["revision"]["stable"], it.status["revision"]["candidate"]
+    ruled(it, policy(**NEEDS_EVALS))
+    it.step()
+    assert it.phase == "Aborting"
+    assert "weight" not in it.status["rollout"]
+    it.until("Failed", most=40)
+    assert it.status["revision"]["blocked"] == [candidate]
+    assert it.sizes() == {stable: 4}
+    told = {each["type"]: (each["status"], each["reason"]) for each in it.status["conditions"]}
+    assert told["Available"][0] == "True"
+    assert told["Stalled"] == ("True", "PolicyViolation")
+    assert "Policy/support/baseline require/Evals" in it.status["rollout"]["lastOutcome"]["message"]
+
+
+def test_a_policy_that_only_warns_withdraws_nothing():
+    """Under Warn an upgrade goes on as its evidence says."""
+    it = Upgraded()
+    it.until("Collecting")
+    ruled(it, policy(mode="Warn", **NEEDS_EVALS))
+    it.step()
+    assert it.phase == "Collecting"
+
+
+def test_a_frozen_upgrade_waits_where_it_is():
+    """While upgrades are frozen an upgrade keeps its weight and does not move on, whatever its evidence says."""
+    it = Upgraded()
+    it.until("Collecting")
+    window = {"from": it.now.isoformat(), "until": (it.now + timedelta(hours=1)).isoformat()}
+    ruled(it, policy(rollout={"freeze": [{"name": "sale", "reason": "The shop earns the year.", "once": window}]}))
+    it.serve(10)
+    for _ in range(3):
+        it.step(12)
+    assert (it.phase, it.status["rollout"]["weight"]) == ("Collecting", 20)
+    it.now += timedelta(hours=1)
+    ruled(it)
+    it.step(12)
+    assert it.phase == "AwaitingApproval"
