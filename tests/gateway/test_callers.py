@@ -278,8 +278,10 @@ async def test_pods_work_on_no_more_tasks_than_they_can(gateway: House):
         made = [(await gateway.task({"sleep": 0.5})).json()["id"] for _ in range(7)]
         for task in made:
             await gateway.ended(task)
-        assert [task["id"] for task in agent.invocations] == made
-        assert agent.most_at_once == 2
+        # Two that are let in at the same moment reach the pod in either order.
+        came = [made.index(task["id"]) for task in agent.invocations]
+        assert all(abs(number - place) <= 1 for place, number in enumerate(came)), came
+        assert (sorted(came), agent.most_at_once) == (list(range(7)), 2)
 
 
 async def test_tasks_are_spread_over_pods(gateway: House):
