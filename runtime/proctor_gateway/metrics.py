@@ -132,7 +132,9 @@ class Metrics:
             "proctor_record_size", "Records in the log that this instance writes.", registry=self.registry
         )
         self.record_dropped = Gauge(
-            "proctor_record_dropped", "Records that could not be written and are not yet counted.", registry=self.registry
+            "proctor_record_dropped",
+            "Records that could not be written and are not yet counted.",
+            registry=self.registry,
         )
         self.record_faults = Counter(
             "proctor_record_faults", "Logs that could not be gone on with, and why is in them.", registry=self.registry

@@ -292,7 +292,10 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["task", "sequence"], ["calls.task", "calls.sequence"], name=op.f("fk_answers_task_sequence"), ondelete="CASCADE"
+            ["task", "sequence"],
+            ["calls.task", "calls.sequence"],
+            name=op.f("fk_answers_task_sequence"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_answers")),
     )
@@ -337,9 +340,7 @@ def upgrade() -> None:
         sa.Column("severity", sa.String(length=16), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("last_at", _TIME, nullable=False),
-        sa.PrimaryKeyConstraint(
-            "namespace", "agent", "policy", "rule", "mode", "day", name=op.f("pk_policy_findings")
-        ),
+        sa.PrimaryKeyConstraint("namespace", "agent", "policy", "rule", "mode", "day", name=op.f("pk_policy_findings")),
     )
     _create_record()
 
