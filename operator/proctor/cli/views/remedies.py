@@ -34,6 +34,14 @@ OF_AGENT: Final[Mapping[str, Remedy]] = {
         "spec.instructionsFrom names a ConfigMap or a key that is not there. It is looked for again every minute.",
         ("kubectl get configmaps -n {ns}",),
     ),
+    "PolicyViolation": Remedy(
+        "the spec breaks a rule of an enforced policy, so nothing is made of it. What served before goes on serving. "
+        "Follow the rule, or ask the policy's owner for an exception.",
+        (
+            "kubectl get agent {name} -n {ns} -o jsonpath='{{.status.policy.violations}}'",
+            "kubectl get policies.proctor.dev,clusterpolicies -A",
+        ),
+    ),
     "RuntimeClassNotFound": Remedy(
         "profile Isolated runs pods in another runtime, by a RuntimeClass that this cluster does not have.",
         ("kubectl get runtimeclasses", "kubectl edit agent {name} -n {ns}    # spec.sandbox"),
