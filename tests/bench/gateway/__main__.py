@@ -1,5 +1,6 @@
 """`python -m tests.bench.gateway [--seconds 5] [--connections 1 32 128] [--envoy PROGRAM] [--litellm PROGRAM]`.
 
+`--without 0 2` loads the whole gateway and one without its two outermost layers; all from 0 on if it is not given.
 Prints a table: each server on core 0 in turn, load and upstream on core 1. Needs nginx and wrk, and two cores.
 """
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 128])
     parser.add_argument("--envoy")
     parser.add_argument("--litellm")
-    parser.add_argument("--layers", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--without", type=int, nargs="+", default=range(len(LAYERS) + 1), metavar="LAYERS")
     options = parser.parse_args()
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as found, contextlib.ExitStack() as stack:
@@ -55,10 +56,8 @@ def _others(
 ) -> Iterator[Callable[[], contextlib.AbstractContextManager[Contender]]]:
     if options.envoy:
         yield lambda: contenders.envoy(directory, _SERVER, options.envoy)
-    yield lambda: contenders.gateway(directory / "whole", _SERVER)
-    if options.layers:
-        for count in range(1, len(LAYERS) + 1):
-            yield lambda count=count: contenders.gateway(directory / f"without-{count}", _SERVER, LAYERS[:count])  # type: ignore[misc]
+    for count in options.without:
+        yield lambda count=count: contenders.gateway(directory / f"without-{count}", _SERVER, LAYERS[:count])  # type: ignore[misc]
     if options.litellm:
         yield lambda: contenders.litellm(directory, _SERVER, options.litellm)
 

@@ -68,8 +68,8 @@ def sample(url: str, lua: Path, connections: int, seconds: int, server: Process,
     return Sample(
         connections,
         float(_first(r"Requests/sec:\s+([\d.]+)", done.stdout)),
-        _milliseconds(_first(r"50%\s+(\S+)", done.stdout)),
-        _milliseconds(_first(r"99%\s+(\S+)", done.stdout)),
+        _milliseconds(_first(r"(?m)^\s+50%\s+(\S+)", done.stdout)),
+        _milliseconds(_first(r"(?m)^\s+99%\s+(\S+)", done.stdout)),
         1000 * taken / max(1, requests),
         int(_first(r"Non-2xx or 3xx responses: (\d+)", done.stdout, "0")),
     )
