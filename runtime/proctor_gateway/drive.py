@@ -297,13 +297,16 @@ class Driver:
     async def _legs(self, drive: Drive) -> Legs:
         """Who may answer instead of the agent, by the revision that the task began on. Nobody does in a trial."""
         request, state, known = drive.task.request, drive.task.state, self._context.known
-        if request.purpose is not Purpose.LIVE or isinstance(state, Waiting):
+        if isinstance(state, Waiting):
             return NONE
         try:
             bundle = await self._context.bundles.get(request.namespace, request.agent, state.revision)
         except Problem:
             return NONE
         behaviour = bundle.behaviour
+        if request.purpose is not Purpose.LIVE:
+            # An answer that is not sure enough is none in a trial either.
+            return Legs((), behaviour.confidence, behaviour.limits.timeout)
         named = {each.agent: known.agent(request.namespace, each.agent) for each in behaviour.fallbacks if each.agent}
         serving = {name: each for name, each in named.items() if each is not None and not each.spec.suspend}
         revisions = {name: each.status.revision.stable for name, each in serving.items()}

@@ -254,6 +254,20 @@ async def test_live_tasks_come_first(built: House):
         assert len(await over(built, "b")) == 4
 
 
+async def test_an_unsure_answer_fails_a_trial(built: House):
+    """As it fails a live task; but nobody answers instead, neither a person nor another model."""
+    sure = {"from": "output.confidence", "atLeast": 0.7}
+    fallbacks = [{"after": ["Any"], "reply": {"sorry": True}}]
+    schema = {"type": "object", "required": ["confidence"]}
+    built.declare(confidence=sure, fallbacks=fallbacks, output={"schema": schema})
+    async with both(built, 0) as (candidate, _, _):
+        inputs = ([{"answer": {"confidence": value}}] for value in (0.6, 0.8))
+        await put(built, "b", exam(candidate, *inputs))
+        unsure, sure_enough = await over(built, "b")
+    assert (unsure["phase"], unsure["reason"], unsure["confidence"]) == ("Failed", "LowConfidence", 0.6)
+    assert (sure_enough["phase"], sure_enough["confidence"]) == ("Succeeded", 0.8)
+
+
 async def test_a_batch_runs_as_many_at_once_as_it_may(built: House):
     """Its concurrency holds."""
     async with both(built, 0) as (candidate, _, pod):
