@@ -69,7 +69,7 @@ class Intake:
         self._count_anew(named | (before[1] if before else frozenset()))
 
     def _count_anew(self, policies: frozenset[Key]) -> None:
-        due = self._clock.now() + _SCAN + _SCAN_FOR_EACH * len(self._cache.keys("Agent"))
+        due = self._clock.now() + _SCAN + _SCAN_FOR_EACH * len(self._stood)
         for each in policies:
             if self._cache.version(each) is not None:
                 self._queue.add(each, due)

@@ -59,7 +59,7 @@ def standing_of(
     """How the agent stands with its policies now."""
     cache, namespace = ports.cache, agent.metadata.namespace
     bodies = [
-        *(body for key in cache.keys("ClusterPolicy") if (body := cache.get(*key))),
+        *cache.within("ClusterPolicy", ""),
         *cache.within("Policy", namespace),
     ]
     found = [(body, _parsed.of(body)) for body in bodies]
