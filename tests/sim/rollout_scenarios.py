@@ -170,6 +170,30 @@ def undo(world: World) -> None:
     world.edit(AGENT, {"metadata": {"annotations": {"proctor.dev/command": f"undo@{revision}/n1"}}})
 
 
+def when(phase: str, deed: Deed) -> Deed:
+    """Does it as soon as the upgrade is in that phase; after a while, anyway."""
+
+    def act(world: World) -> None:
+        for _ in range(200):
+            if status(world).get("rollout", {}).get("phase") == phase:
+                break
+            world.run_for(0.5)
+        deed(world)
+
+    return act
+
+
+def say(verb: str) -> Deed:
+    """Somebody says so of the revision that is tried, or refused."""
+
+    def act(world: World) -> None:
+        revision = status(world).get("revision", {})
+        about = revision.get("candidate") or next(iter(revision.get("blocked", ())), "0" * 10)
+        world.edit(AGENT, {"metadata": {"annotations": {"proctor.dev/command": f"{verb}@{about}/{verb}"}}})
+
+    return act
+
+
 SCENARIOS = (
     Upgrading("good candidate", SERVING, with_tasks((0, instruct("Better."))), _serves("Better.", "Promoted")),
     Upgrading(
@@ -210,6 +234,27 @@ SCENARIOS = (
         with_tasks((0, instruct("DECAYS"))),
         _refused("DECAYS", "WatchAlarm", "RolledBack", None),
         seconds=120,
+    ),
+    Upgrading(
+        "superseded while it is withdrawn",
+        SERVING,
+        with_tasks((0, instruct("FAILS")), (10, when("Aborting", instruct("Third.")))),
+        _serves("Third.", "Promoted"),
+        seconds=60,
+    ),
+    Upgrading(
+        "retried",
+        SERVING,
+        with_tasks((0, instruct("FLUNKS")), (5, when("Failed", say("retry"))), (5, when("Failed", lambda _: None))),
+        _refused("FLUNKS", "ExamFailed", "ExamFailed", 0),
+        seconds=10,
+    ),
+    Upgrading(
+        "aborted by a person",
+        SERVING,
+        with_tasks((0, instruct("Better.")), (5, when("Collecting", say("abort")))),
+        _refused("Better.", "Aborted", "Aborted", 60),
+        seconds=20,
     ),
     Upgrading("undone", IMPROVED, with_tasks((1, undo)), _serves(INSTRUCTIONS, "Promoted"), seconds=20),
 )
