@@ -18,8 +18,8 @@ def log_beta(a: float, b: float) -> float:
 def log_below(x: float, a: float, b: float) -> float:
     """The logarithm of P(T <= x) of T ~ Beta(a, b), for a, b > 0 and 0 <= x <= 1.
 
-    This is the regularised incomplete beta function. The relative error of the probability is about 1e-12, also far out in the tails. Source: DLMF 8.17.22, evaluated by
-    Lentz's method as in Press et al., Numerical Recipes, 6.4.
+    This is the regularised incomplete beta function. The relative error of the probability is about 1e-12, also far out
+    in the tails. Source: DLMF 8.17.22, evaluated by Lentz's method as in Press et al., Numerical Recipes, 6.4.
     """
     if not (a > 0 and b > 0 and 0 <= x <= 1):
         raise ValueError(f"no beta distribution: a={a}, b={b}, x={x}")
