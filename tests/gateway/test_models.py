@@ -331,6 +331,11 @@ async def test_without_a_credential_nothing_is_sent(gateway: House, data, reason
     assert task["usage"]["cost"] == "0"
 
 
+def store_of(directory):
+    """All that the gateway has written; the record's keys are in a directory of their own."""
+    return b"".join(path.read_bytes() for path in directory.iterdir() if path.is_file())
+
+
 async def test_no_secret_is_said_or_kept(gateway: House, directory: Path, capsys: pytest.CaptureFixture[str]):
     """Neither the log nor the store nor an answer holds a credential or a token."""
     async with gateway.pod("one") as agent:
@@ -340,7 +345,7 @@ async def test_no_secret_is_said_or_kept(gateway: House, directory: Path, capsys
         calls = await gateway.calls(task["id"])
         token = agent.tokens[0]
     said = capsys.readouterr()
-    kept = await asyncio.to_thread(lambda: b"".join(path.read_bytes() for path in directory.iterdir() if path.is_file()))
+    kept = await asyncio.to_thread(store_of, directory)
     for secret in (objects.KEY.decode(), token, objects.CALLER_TOKEN):
         assert secret not in said.out + said.err + json.dumps(task) + json.dumps(calls)
         assert secret.encode() not in kept

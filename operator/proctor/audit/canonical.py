@@ -38,7 +38,7 @@ def decode(text: bytes) -> Any:
 
 
 def _checked(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int):
         if abs(value) > _LARGEST:
