@@ -96,6 +96,7 @@ def played(
     *,
     gateway_away: tuple[float, float] | None = None,
     patience: float = _PATIENCE_SECONDS,
+    operators: int = 1,
 ) -> Told:
     """Runs the scenario under a plan of faults, until it has ended as it must or patience does."""
     injectors: list[Injector] = []
@@ -104,12 +105,13 @@ def played(
         injectors.append(Injector(world, plan))
         return injectors[0]
 
-    with World(between=between) as world:
+    with World(elects=operators > 1, between=between) as world:
         world.load(scenario.stage())
         guard, careful = Guard(world, secrets=scenario.secrets), Careful(world)
         world.store.listeners.append(careful.see)
-        world.start_operator()
-        world.run_for(1)
+        for _ in range(operators):
+            world.start_operator()
+            world.run_for(1)
         injectors[0].arm()
         if gateway_away:
             world.timeline.call_later(gateway_away[0], world.gateway.go)
@@ -172,3 +174,12 @@ def test_one_fault_thoroughly(scenario: Upgrading) -> None:
 def test_the_gateway_is_away_for_a_while(scenario: Upgrading) -> None:
     """Nothing is promoted, refused or withdrawn to the end meanwhile; afterwards it goes on."""
     assert not played(scenario, gateway_away=(12.0, 60.0)).findings
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS[:2], ids=[each.name for each in SCENARIOS[:2]])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_another_operator_takes_over(scenario: Upgrading, share: float) -> None:
+    """The leader dies in the middle of the upgrade: the one that waits goes on where it was."""
+    calm = played(scenario, operators=2)
+    told = played(scenario, (OnWrite(int(calm.writes * share), Crash(after=True)),), operators=2)
+    assert not told.findings
