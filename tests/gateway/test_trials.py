@@ -271,9 +271,9 @@ async def test_an_unsure_answer_fails_a_trial(built: House):
 async def test_a_batch_runs_as_many_at_once_as_it_may(built: House):
     """Its concurrency holds."""
     async with both(built, 0) as (candidate, _, pod):
-        await put(built, "b", exam(candidate, *([{"sleep": 0.2}] for _ in range(6)), concurrency=2))
+        await put(built, "b", exam(candidate, *([{"sleep": 1.5}] for _ in range(4)), concurrency=2))
         await over(built, "b")
-        assert (pod.most_at_once, len(pod.invocations)) == (2, 6)
+        assert (pod.most_at_once, len(pod.invocations)) == (2, 4)
 
 
 async def test_a_trial_has_its_own_time(built: House):
