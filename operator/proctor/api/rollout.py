@@ -136,7 +136,7 @@ class Analysis(Spec):
     max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
     """After so many tasks without a verdict, onInconclusive holds."""
     max_duration: Span = timedelta(days=7)
-    """After so long at the rollout's weights without a verdict, onInconclusive holds."""
+    """So long after the upgrade began without a verdict, onInconclusive holds."""
     task_deadline: Span = timedelta(minutes=15)
     """A task that has not ended so long after it was begun counts as bad, so that slowness cannot hide a failure."""
     exposure: Exposure = Exposure()
