@@ -346,6 +346,19 @@ async def test_a_tester_chooses_the_revision(gateway: House, weight, asked_for, 
         assert (await asked(gateway, "/traffic"))["begun"] == {revision: 1}
 
 
+async def test_a_choice_is_for_one_task(gateway: House):
+    """In the middle of a conversation a tester may look at the other revision; the conversation stays where it is."""
+    gateway.spec = objects.agent_spec(access={"callers": [TESTER], "testers": [TESTER]})
+    talk = next(f"talk-{n}" for n in range(1000) if share_of("upgrade-1", f"talk-{n}") > 0.5)
+    async with both(gateway, 50) as (candidate, _, _):
+        found = []
+        for headers in ({"x-proctor-revision": "candidate"}, {}, {"x-proctor-revision": "candidate"}, {}):
+            body = {"input": [ANSWER], "conversation": talk}
+            answer = await gateway.caller.post(f"{gateway.base}/invoke", json=body, headers=headers)
+            found.append((answer.json()["revision"], answer.json()["arm"]))
+    assert found == [(candidate, None), (gateway.revision, "Stable")] * 2
+
+
 async def test_nobody_else_chooses(gateway: House):
     """A caller who is no tester is refused, whatever it asks for."""
     async with both(gateway, 50):

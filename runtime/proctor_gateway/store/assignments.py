@@ -59,7 +59,9 @@ def bind(connection: sa.Connection, binding: Binding) -> Task | Stay | Stale | N
     if not binding.is_current() or not _may_draw(connection, binding):
         return Stale()
     request, draw = binding.task.request, binding.draw
-    stay = None if request.conversation is None else _stay(connection, binding, request.conversation)
+    # Who chose a revision for one task did not choose it for the conversation, and is not held to its arm.
+    conversation = None if request.pinned else request.conversation
+    stay = None if conversation is None else _stay(connection, binding, conversation)
     if stay is not None and draw.split.weight and draw.arm is not stay.arm and not _leaves(draw, stay):
         return stay
     begun = lifecycle.dispatch(
@@ -68,8 +70,8 @@ def bind(connection: sa.Connection, binding: Binding) -> Task | Stay | Stale | N
     if begun is None:
         return None
     connection.execute(sa.insert(assignments).values(_row(number, binding, begun, stay)))
-    if stay is None and request.conversation is not None and draw.split.weight:
-        _begin_conversation(connection, binding, request.conversation)
+    if stay is None and conversation is not None and draw.split.weight:
+        _begin_conversation(connection, binding, conversation)
     return begun
 
 
