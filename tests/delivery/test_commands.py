@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proctor.delivery import machine
 from proctor.delivery.decision import Decision
@@ -25,10 +29,12 @@ from proctor.delivery.phases import (
     Stopped,
     Unanswered,
     Watching,
+    stable_of,
 )
 from tests.delivery.test_steps import (
     CANDIDATE,
     EXAM,
+    FACTS,
     FIRST,
     HARM,
     LAST,
@@ -165,3 +171,18 @@ def test_an_approval_of_the_last_step_promotes() -> None:
     """The candidate gets all its pods first."""
     decision = decide(wanted(), AwaitingApproval(at(LAST)), seen(answer=Answer.APPROVED), NOW)
     assert isinstance(decision.rollout, Promoting)
+
+
+@given(FACTS, st.sampled_from(Verb), st.sampled_from([STABLE, CANDIDATE, THIRD]))
+def test_no_word_leaps(facts: dict[str, Any], verb: Verb, revision: str) -> None:
+    """Whatever is said, wherever the upgrade is: nothing unproven serves, and the next look finds nothing to tell."""
+    command = Command(verb, revision)
+    decision = decide(**facts, command=command)
+    after, before = stable_of(decision.rollout), stable_of(facts["rollout"])
+    if after != before:
+        seen_of = facts["evidence"].of(after)
+        assert seen_of is not None
+        assert seen_of.is_proven
+    again = decide(**{**facts, "rollout": decision.rollout})
+    assert again.rollout == decision.rollout
+    assert again.outcomes == ()
