@@ -103,6 +103,8 @@ def _masked(body: Body, uids: dict[str, str], *, with_history: bool) -> str:
     masked: dict[str, Any] = {**body, "metadata": kept}
     if not with_history:
         masked.pop("revision", None)
+        _forget(masked, "revision", "served")
+        _forget(masked, "rollout", "lastOutcome")
     if "proctor.dev/applied" in kept.get("annotations", {}):
         # The digest of what was applied has the owner's uid in it.
         kept["annotations"] = {**kept["annotations"], "proctor.dev/applied": "<digest>"}
@@ -116,6 +118,14 @@ def _masked(body: Body, uids: dict[str, str], *, with_history: bool) -> str:
         text = _COUNT.sub("<count>", text)
     text = _UID.sub(lambda found: f"<{uids.get(found[0], 'gone')}>", text)
     return _TIME.sub("<time>", text)
+
+
+def _forget(body: Body, part: str, field: str) -> None:
+    """What of a status tells of the way here."""
+    status = body.get("status")
+    if isinstance(status, dict) and field in status.get(part, {}):
+        kept = {key: value for key, value in status[part].items() if key != field}
+        body["status"] = {**status, part: kept}
 
 
 def _settle(body: Body, generation: int | None) -> None:
