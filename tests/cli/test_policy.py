@@ -14,10 +14,12 @@ import yaml
 from typer.testing import CliRunner
 
 from proctor.cli.main import app
+from proctor.cli.realm import Realm
 from proctor.cli.tasks import Call, Task
 from proctor.cli.views import trial
 from proctor.cli.views.trial import Place
 from tests.cli.api_server import kubeconfig
+from tests.plan import examples as plans
 from tests.policy import examples
 from tests.policy.examples import T0, policy
 
@@ -148,3 +150,28 @@ def test_a_policy_that_cannot_hold_is_an_error(server: Path, tmp_path: Path):
     done = run(server, written(tmp_path, "Warn", expressions=[typo]))
     assert done.exit_code == 1
     assert "does not compile" in done.output
+
+
+def test_a_plan_reckons_with_the_policies_that_are_there():
+    """What `plan` foretells is what the operator will make: the same revision, the same obstacles, the same freeze."""
+    bodies = {"llm": plans.llm(), "crm": plans.crm()}
+    realm = Realm(
+        "support",
+        plans.PLATFORM,
+        agents={"refunds": plans.agent_body()},
+        connectors={
+            name: each.model_dump(mode="json", by_alias=True, exclude_none=True) for name, each in bodies.items()
+        },
+        config_maps={},
+        policies=(policy_body(tools={"deny": [{"tool": "other"}]}), policy_body("second", **STEPS)),
+        read_at=T0,
+    )
+    world = realm.world("refunds")
+    assert world.standing.effective.behaviour is not None
+    assert [each.rule for each in world.standing.obstacles] == ["limits/maxSteps"]
+    assert Realm(**{**vars(realm), "policies": ()}).world("refunds").standing.effective.behaviour is None
+
+
+def policy_body(name: str = "first", **spec: Any) -> dict[str, Any]:
+    """An enforced Policy as JSON."""
+    return policy(name, **spec).model_dump(mode="json", by_alias=True, exclude_none=True)

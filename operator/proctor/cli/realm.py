@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
+from proctor.api.policy import ClusterPolicy, Policy
 from proctor.cli.resources import AGENTS, CONFIG_MAPS, CONNECTORS
 from proctor.plan import isolation
+from proctor.plan.standing import Standing, stand
 from proctor.plan.world import Manifest, Platform, World, name_of
 
 _PREFIX = "PROCTOR_OPERATOR_"
@@ -34,6 +37,11 @@ class Realm:
     pods: tuple[Manifest, ...] = ()
     network_policies: tuple[Manifest, ...] = ()
     runtime_classes: frozenset[str] = frozenset()
+    policies: tuple[Manifest, ...] = ()
+    """Those that may mean its agents: its own, and those of the cluster."""
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    read_at: datetime | None = None
+    """When all this was read: a policy's mode and its exceptions depend on the time."""
 
     def with_objects(self, objects: Iterable[Manifest]) -> Realm:
         """The namespace when these objects have been applied; kinds that no planner asks for change nothing."""
@@ -65,7 +73,18 @@ class Realm:
             isolation=isolation.measure(self._probe()),
             runtime_classes=self.runtime_classes,
             platform=self.platform,
+            standing=self._standing(agent),
         )
+
+    def _standing(self, agent: Agent) -> Standing:
+        if not self.policies or self.read_at is None:
+            return Standing()
+        policies = [
+            Policy.parse(each) if each["kind"] == "Policy" else ClusterPolicy.parse(each) for each in self.policies
+        ]
+        sandbox, measured = agent.status.sandbox, isolation.measure(self._probe())
+        found = sandbox.network_isolation if sandbox and measured.probed_at is None else measured.state
+        return stand(agent, self._connectors(agent), policies, self.namespace_labels, (), found, self.read_at)
 
     def _instructions(self, agent: Agent) -> str | None:
         source = agent.spec.instructions_from

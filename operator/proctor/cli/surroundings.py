@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from proctor.api import names
@@ -15,13 +16,16 @@ from proctor.cli.manifests import Document, Fault, parsed_path
 from proctor.cli.realm import Realm, config_maps_of, platform_of
 from proctor.cli.resources import (
     AGENTS,
+    CLUSTER_POLICIES,
     CONFIG_MAPS,
     CONNECTORS,
     DEPLOYMENTS,
+    NAMESPACES,
     NETWORK_POLICIES,
     OURS,
     OWNED,
     PODS,
+    POLICIES,
     RUNTIME_CLASSES,
     SECRETS,
     Resource,
@@ -57,7 +61,22 @@ class Surroundings:
             pods=self._look(PODS, namespace, labelSelector=managed),
             network_policies=self._look(NETWORK_POLICIES, namespace),
             runtime_classes=frozenset(each["metadata"]["name"] for each in self._look(RUNTIME_CLASSES, None)),
+            policies=(
+                *(_typed(each, POLICIES) for each in self._look(POLICIES, namespace)),
+                *(_typed(each, CLUSTER_POLICIES) for each in self._look(CLUSTER_POLICIES, None)),
+            ),
+            namespace_labels=self._labels(namespace),
+            read_at=datetime.now(UTC),
         )
+
+    def _labels(self, namespace: str) -> dict[str, str]:
+        try:
+            found = self._find(NAMESPACES, "", namespace)
+        except Denied:
+            # Its name is known all the same, and most policies ask for nothing else.
+            return {}
+        labels: dict[str, str] = (found or {}).get("metadata", {}).get("labels") or {}
+        return labels
 
     def target(self, document: Document, namespace: str) -> Target:
         """The manifest's object as it is and as it would be: by the API server's dry run where that may be asked."""
@@ -134,6 +153,11 @@ class Surroundings:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _typed(body: Manifest, of: Resource) -> Manifest:
+    # The items of a list do not say what they are.
+    return {**body, "apiVersion": of.api_version, "kind": of.kind}
 
 
 def _faults(document: Document, refused: Refused) -> Iterator[Fault]:
