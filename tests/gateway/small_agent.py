@@ -40,6 +40,7 @@ class SmallAgent:
         self.cancelled = 0
         self.working = 0
         self.most_at_once = 0
+        self.told: list[Any] = []
         self._ids = itertools.count(1)
 
     def application(self) -> Starlette:
@@ -99,6 +100,7 @@ class SmallAgent:
 
     async def _work(self, task: dict[str, Any], token: str, traceparent: str) -> Response:
         told: list[Any] = []
+        self.told = told
         headers = {"authorization": f"Bearer {token}", "traceparent": traceparent}
         async with httpx2.AsyncClient(
             base_url=await self._reachable(), headers=headers, timeout=60, trust_env=False, verify=False

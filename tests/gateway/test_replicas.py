@@ -110,7 +110,8 @@ async def test_a_dead_replicas_tasks_are_taken_over(directory: Path, postgres: S
     async with OddSystem(hang_seconds=60).serving() as system, pair(directory, postgres) as (one, two):
         one.connect("odd", "MCP", system.url, limits={"timeout": "60s"})
         one.declare(tools=[{"connector": "odd", "allow": ["works", "hangs"]}], limits={"timeout": "60s"})
-        async with pod_of(one, one):
+        async with pod_of(one, one) as agent:
+            agent.gateway = f"{one.agents_url},{two.agents_url}"
             plain = (await one.task({"sleep_at_first": 60}, {"answer": 1})).json()["id"]
             paid = (await one.task({"call": ["odd", "works", {}]}, {"sleep_at_first": 60})).json()["id"]
             open_ = (await one.task({"call": ["odd", "hangs", {}]})).json()["id"]

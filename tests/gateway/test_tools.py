@@ -158,21 +158,22 @@ async def test_a_connector_that_is_not_granted_is_denied(gateway: House):
 
 
 async def test_rules_on_arguments(gateway: House, payments: System):
-    """A rule that holds stops the call before anything is sent; one that needs an approval ends the attempt."""
+    """A rule that holds stops the call before anything is sent; one that wants people asked lets the task wait."""
     rules = [
         {"when": "args.amount > 100.0", "then": "Deny", "message": "the limit is 100"},
         {"when": "args.amount > 50.0", "then": "RequireApproval"},
     ]
     gateway.declare(tools=[{"connector": "payments", "allow": ["refund"], "rules": rules}])
-    async with gateway.pod("one"):
-        task = await gateway.done(
+    async with gateway.pod("one") as agent:
+        task = await gateway.task(
             {"call": ["payments", "refund", {**REFUND, "order_id": "O-77001", "amount": 101}]},
             {"call": ["payments", "refund", {**REFUND, "order_id": "O-77001", "amount": 51}]},
         )
-    denied, approval = task["output"]
+        await gateway.in_phase(task.json()["id"], "InputRequired")
+    denied, waits = agent.told
     assert denied["isError"]
     assert "the limit is 100" in denied["content"][0]["text"]
-    assert (approval["status"], approval["error"]["data"]["reason"]) == (403, "ApprovalUnavailable")
+    assert (waits["status"], waits["error"]["data"]["reason"]) == (403, "InputRequired")
     assert payments.request("GET", "/ledger?order_id=O-77001").json()["entries"] == []
 
 
@@ -189,19 +190,19 @@ async def test_an_effect_happens_once_and_is_recognised(gateway: House, payments
 
 
 async def test_the_key_is_the_same_in_every_attempt(gateway: House, system: OddSystem):
-    """Whatever is asked again for the same task carries the same key and the task's trace."""
-    gateway.connect("odd", "MCP", system.url, tools=[{"name": "works", "effect": "Read"}])
+    """Whatever is sent again for the same call carries the same key and the task's trace, also on another pod."""
+    gateway.connect("odd", "MCP", system.url, tools=[{"name": "breaks_off", "effect": "Idempotent"}])
     await gateway.settled()
     async with gateway.pod("one"):
-        response = await gateway.task(odd("works", n=1), {"sleep_at_first": 20})
+        response = await gateway.task(odd("breaks_off", n=1))
         await eventually(lambda: system.calls)
-        await asyncio.sleep(0.1)
         gateway.cluster.delete(Kind.POD, objects.NAMESPACE, "one")
         async with gateway.pod("two", "127.0.0.2"):
             ended = await gateway.ended(response.json()["id"])
-    assert (ended["phase"], ended["attempts"]) == ("Succeeded", 2)
-    first, second = system.calls
-    assert first["_meta"]["proctor.dev/idempotency-key"] == second["_meta"]["proctor.dev/idempotency-key"]
+    assert (ended["phase"], ended["attempts"]) == ("Indeterminate", 2)
+    assert len(system.calls) > 5
+    assert len({call["_meta"]["proctor.dev/idempotency-key"] for call in system.calls}) == 1
+    first = system.calls[0]
     assert ended["traceId"] in first["_meta"]["traceparent"]
     assert ended["traceId"] in system.headers[0]["traceparent"]
 
@@ -337,19 +338,34 @@ async def test_a_result_that_is_too_large(gateway: House, system: OddSystem):
     assert task["phase"] == "Succeeded"
 
 
-async def test_a_lost_answer_is_indeterminate(gateway: House, tmp_path_factory: pytest.TempPathFactory):
-    """The real payment service pays and does not answer: paid once, and the task says that nobody knows."""
+LOST_ANSWERS = {
+    "a system that honours keys is asked again": ("Idempotent", [2], "Succeeded", None),
+    "any other is not": ("Once", [1], "Indeterminate", "OutcomeUnknown"),
+}
+
+
+@pytest.mark.parametrize(("effect", "requests", "phase", "reason"), LOST_ANSWERS.values(), ids=LOST_ANSWERS)
+async def test_a_lost_answer(
+    gateway: House, tmp_path_factory: pytest.TempPathFactory, effect: str, requests: list[int], phase: str, reason: str
+):
+    """The real payment service pays and does not answer: paid once, and what is known of it is said."""
     from tests.demo.processes import running as demo
 
     ledger = str(tmp_path_factory.mktemp("lossy") / "ledger.db")
     with demo("payments", "--database", ledger, "--lose-answers", "1") as lossy:
-        gateway.connect("payments", "MCP", f"{lossy.url}/mcp", limits={"timeout": "5s"}, tools=objects.PAYMENT_TOOLS)
+        gateway.connect(
+            "payments",
+            "MCP",
+            f"{lossy.url}/mcp",
+            limits={"timeout": "5s"},
+            tools=[{"name": "refund", "effect": effect}],
+        )
         await gateway.settled()
         async with gateway.pod("one"):
             task = await gateway.done({"call": ["payments", "refund", REFUND]}, {"answer": 1})
         entries = lossy.request("GET", "/ledger").json()["entries"]
-    assert [entry["requests"] for entry in entries] == [1]
-    assert (task["phase"], task["error"]["reason"]) == ("Indeterminate", "OutcomeUnknown")
+    assert [entry["requests"] for entry in entries] == requests
+    assert (task["phase"], task["error"] and task["error"]["reason"]) == (phase, reason)
 
 
 async def test_suspending_stops_calls_under_way(gateway: House, system: OddSystem):
