@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim import agents
 from tests.sim.agent_scenarios import BARE
-from tests.sim.cluster.kinds import Body
+from tests.sim.cluster.kinds import Body, Ref
 from tests.sim.world import World
 
 SLOS = [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]
@@ -126,3 +126,76 @@ def test_a_new_process_says_what_the_old_one_said(is_up: bool) -> None:
         world.run_for(45)
         assert (state(world), told(world)) == ("Breached", events)
         assert statuses(world) == before
+
+
+RULE = Ref("PrometheusRule", agents.NAMESPACE, "agent-refunds")
+
+
+async def _yes() -> bool:
+    return True
+
+
+def where_rules_are(world: World) -> None:
+    """The operator's process finds that the cluster has PrometheusRules."""
+    collector = world.operator._inside.collector
+    assert collector is not None
+    collector._has_rules = _yes
+
+
+def test_rules_come_and_go_with_objectives() -> None:
+    """Written once; written anew when somebody else changes them and the hour is over; gone with the objectives."""
+    with World() as world:
+        world.load(BARE())
+        world.start_operator()
+        where_rules_are(world)
+        world.create(agents.agent(slos=SLOS))
+        world.run_for(90)
+        rule = world.store.get(RULE)
+        assert rule is not None
+        assert len(rule["spec"]["groups"]) == 3
+        world.run_for(7200)
+        assert sum(write.ref == RULE for write in world.story.writes) == 1
+
+        world.edit(RULE, {"spec": {"groups": []}})
+        world.run_for(3700)
+        mended = world.store.get(RULE)
+        assert mended is not None
+        assert len(mended["spec"]["groups"]) == 3
+
+        world.edit(agents.AGENT, {"spec": {"slos": []}})
+        world.run_for(40)
+        assert world.store.get(RULE) is None
+        assert "slos" not in the_status(world)
+        assert "SLOCompliant" not in {each["type"] for each in the_status(world)["conditions"]}
+
+
+def test_another_target_is_another_rule_at_once() -> None:
+    """Within two looks."""
+    with World() as world:
+        world.load(BARE())
+        world.start_operator()
+        where_rules_are(world)
+        world.create(agents.agent(slos=SLOS))
+        world.run_for(60)
+        world.edit(agents.AGENT, {"spec": {"slos": [{**SLOS[0], "target": "95"}]}})
+        world.run_for(31)
+        rule = world.store.get(RULE)
+        assert rule is not None
+        assert "vector(0.95)" in str(rule["spec"])
+
+
+def test_a_rule_of_somebody_else_is_left_alone() -> None:
+    """It has the name by chance; the agent is none the worse for it."""
+    theirs = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "spec": {"groups": []}}
+    with World() as world:
+        world.load(BARE())
+        world.start_operator()
+        where_rules_are(world)
+        world.create({**theirs, "metadata": {"name": RULE.name, "namespace": RULE.namespace}})
+        world.create(agents.agent(slos=SLOS))
+        world.run_for(120)
+        rule = world.store.get(RULE)
+        assert rule is not None
+        assert rule["spec"] == {"groups": []}
+        ready = next(each for each in the_status(world)["conditions"] if each["type"] == "Ready")
+        assert ready["status"] == "True"

@@ -52,6 +52,7 @@ KINDS = (
     Kind("RuntimeClass", "node.k8s.io", "v1", "runtimeclasses", namespaced=False),
     Kind("Event", "events.k8s.io", "v1", "events"),
     Kind("Lease", "coordination.k8s.io", "v1", "leases"),
+    Kind("PrometheusRule", "monitoring.coreos.com", "v1", "prometheusrules", has_generation=True),
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}
