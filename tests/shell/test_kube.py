@@ -14,7 +14,7 @@ from proctor.shell.kube import RealKube
 from proctor.shell.lease import Leadership
 from tests.plan.examples import T0, agent_body, metadata
 from tests.shell.wire import Wire
-from tests.sim.cluster.api import ApiServer, failure
+from tests.sim.cluster.api import Answer, ApiServer, failure
 from tests.sim.cluster.store import Store
 
 ABOUT = agent_body()
@@ -160,3 +160,24 @@ async def test_a_refusal_is_passed_on() -> None:
     with pytest.raises(Blocked) as refusal:
         await setup.kube.apply(config())
     assert refusal.value.obstacle.reason == "Invalid"
+
+
+RULES = {
+    "the kind is there": (
+        Answer(200, body={"resources": [{"name": "podmonitors"}, {"name": "prometheusrules"}]}),
+        True,
+    ),
+    "the group without the kind": (Answer(200, body={"resources": [{"name": "podmonitors"}]}), False),
+    "no such group": (failure(404, "NotFound", "not here"), False),
+    "the server does not answer": (failure(503, "ServiceUnavailable", "not now"), False),
+    "nobody may ask": (failure(403, "Forbidden", "not you"), False),
+}
+
+
+@pytest.mark.parametrize(("answer", "expected"), RULES.values(), ids=RULES)
+async def test_whether_there_are_rules(answer: Answer, expected: bool) -> None:
+    """By discovery, which needs no right; what cannot be known is taken for no."""
+    setup = Setup()
+    setup.wire.next_answers = [answer]
+    assert await setup.kube.has_rules() is expected
+    assert setup.wire.seen[0].path == "/apis/monitoring.coreos.com/v1"
