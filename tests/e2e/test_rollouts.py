@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -138,6 +140,62 @@ def test_a_change_that_fails_in_earnest_is_rolled_back_whoever_dies(
     assert condition(agent, "Ready")["reason"] == "RolledBack"
     eventually(lambda: _deployments(shop), lambda there: there == {before["stable"]}, 60)
     print(f"exposed {outcome['exposed']}: {outcome['message']}")  # noqa: T201 - the figure of the run
+
+
+@pytest.mark.timeout(500)
+def test_people_are_asked_and_can_go_back(shop: Namespace, shoppers: Shoppers) -> None:
+    """The step waits for a member of the group at the weight before; `undo` brings the older revision back, whole."""
+    steps = [_STEPS[1], {**_STEPS[2], "approval": {"groups": ["sre"], "timeout": "1h"}}]
+    shop.kubectl(
+        "patch", "agent", "refunds", "--type=merge", "-p", yaml.safe_dump({"spec": {"rollout": {"steps": steps}}})
+    )
+    before = shop.agent("refunds")["status"]["revision"]["stable"]
+    words = (
+        "You decide refund requests of customers, kindly. Look up the customer and the order first. Refund what was "
+    )
+    words += "delivered in the last 30 days and costs at most 200 EUR, by calling refund once. Decline what is older."
+    shop.kubectl("patch", "agent", "refunds", "--type=merge", "-p", yaml.safe_dump({"spec": {"instructions": words}}))
+    waiting = shop.wait(lambda it: _rollout(it).get("phase") == "AwaitingApproval", "refunds", 150)
+    assert _rollout(waiting)["weight"] == 25
+    revision = waiting["status"]["revision"]["candidate"]
+    _approve(shop, _rollout(waiting)["approval"])
+    assert _rollout(_ends(shop, revision))["lastOutcome"]["type"] == "Promoted"
+
+    shop.kubectl("annotate", "agent", "refunds", "--overwrite", f"proctor.dev/command=undo@{before}/e2e")
+    back = shop.wait(lambda it: it["status"]["revision"].get("stable") == before, "refunds", 90)
+    assert back["status"]["revision"]["undoneTo"] == before
+    assert back["status"]["lastHandledCommand"] == f"undo@{before}/e2e"
+    assert {phase for _, phase in shoppers.ended} == {"Succeeded"}
+
+
+def _approve(shop: Namespace, name: str) -> None:
+    """A member of the group votes, as `kubectl proctor approve` does."""
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "proctor-approver"}
+    bob = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "bob-may-answer", "namespace": shop.name},
+        "roleRef": role,
+        "subjects": [bob],
+    }
+    shop.apply(binding)
+    question = shop.get("approval", name)
+    vote = {
+        "user": "bob",
+        "decision": "Approve",
+        "digest": question["spec"]["subject"]["digest"],
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    body = {
+        "apiVersion": question["apiVersion"],
+        "kind": "Approval",
+        "metadata": {"name": name, "namespace": shop.name},
+        "status": {"votes": [vote]},
+    }
+    people = ("--as=bob", "--as-group=sre", "--as-group=system:authenticated")
+    apply = ("apply", "--server-side", "--subresource=status", "--field-manager=vote-bob", "-f", "-")
+    shop.kubectl(*apply, *people, stdin=json.dumps(body))
 
 
 def _kill(cluster: Installed, victim: str) -> None:

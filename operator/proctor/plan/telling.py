@@ -105,8 +105,10 @@ def _outcome(world: World, decision: Decision, known: Known, now: datetime) -> L
     ended = decision.ended
     if ended is None:
         return None
-    before = world.agent.status.rollout
-    seen = known.evidence.traffic.begun if known.evidence.traffic else 0
+    before, current = world.agent.status.rollout, phases.upgrade_of(decision.rollout)
+    # What ended at once, as going back does, is none of what was under way before.
+    is_same = before is not None and (current is None or current.id == before.id)
+    exposed = max(before.exposed, known.evidence.traffic.begun if known.evidence.traffic else 0) if before else 0
     return LastOutcome(
         type=ended.type,
         revision=ended.revision,
@@ -114,7 +116,7 @@ def _outcome(world: World, decision: Decision, known: Known, now: datetime) -> L
         message=ended.message,
         metric=ended.metric,
         e=None if ended.e is None else f"{ended.e:.3g}",
-        exposed=max(seen, before.exposed if before else 0),
+        exposed=exposed if is_same else 0,
         at=now,
     )
 
