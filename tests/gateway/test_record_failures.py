@@ -184,22 +184,27 @@ async def test_what_can_never_be_recorded_is_not_done(store: str):
 
 
 async def test_another_key_begins_another_log(store: str):
-    """The old log is closed, the new one names its end: a log never changes its key."""
-    scribe = scribe_of()
+    """The old log ends where its own key has signed it, and the new one names that: a log never changes its key."""
+    scribe, other = scribe_of(), RecordKeys.load(generated())
     database = Database(store, scribe)
     async with database.running():
         await migrate(database)
         await entered(database, scribe, writer())
+        await database.write(lambda c: logs.sign_due(c, writer(), 1, T0, T0))
+        await database.write(effect("unsigned"))
         await database.write(lambda c: logs.leave(c, "one"))
-        found = await entered(database, scribe, writer(keys=RecordKeys.load(generated())), "log-2")
+        found = await entered(database, scribe, writer(keys=other), "log-2")
         assert found.fault == "the key is another one"
         records = await told(database)
         assert [(each.place.log, each.type) for each in records] == [
             ("log-1", "log.open"),
-            ("log-1", "log.close"),
+            ("log-1", "suspend"),
             ("log-2", "log.open"),
         ]
-        assert records[-1].fields["previous"]["size"] == 2
+        assert records[-1].fields["previous"]["size"] == 1
+        await database.write(lambda c: logs.sign_due(c, writer(keys=other), 1, T0, T0))
+        states = {each.id: (each.state, each.signed) for each in await database.read(reading.logs)}
+        assert states == {"log-1": ("Closed", 1), "log-2": ("Open", 1)}
 
 
 async def test_a_full_disk_stops_calls(directory):

@@ -19,7 +19,7 @@ from proctor.plan.said import NoAnswer
 from proctor.shell.anchoring import Anchorer
 from proctor.shell.outbox import Outbox
 from proctor.shell.record import LogSaid
-from tests.audit.logs import KEY, LOG, ORIGIN, entries_of, note_of
+from tests.audit.logs import KEY, LOG, ORIGIN, OTHER_KEY, entries_of, note_of
 
 T0 = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 RETENTION = timedelta(days=190)
@@ -178,6 +178,28 @@ async def test_what_does_not_follow_the_anchor_raises_the_alarm_once(gateway, cl
     assert [(each.reason, each.type) for each in cluster.events] == [(f"Record{reason}", "Warning")]
     assert memory.alarms(cluster.found["data"])[LOG]["reason"] == reason
     assert cluster.anchored == before
+
+
+@pytest.mark.parametrize(("key", "told"), [(KEY, []), (OTHER_KEY, ["RecordKeyChanged"])])
+async def test_a_log_with_another_key_is_told_of(gateway, cluster, anchorer, key, told):
+    """A new log under the known key is the usual; under another it may be a rotation that nobody ordered."""
+    origin = "proctor.dev/record/next"
+    gateway.state = "Closed"
+    await anchorer.round()
+    signer = Signer(origin, key)
+    said = LogSaid(id="next", origin=origin, verifier=str(signer.verifier), state="Open", signed_size=2)
+    before = gateway.logs
+
+    async def both():
+        return [*await before(), said]
+
+    async def checkpoint(log):
+        return note_of(entries_of(2, "next"), signer, origin)
+
+    gateway.logs, gateway.checkpoint = both, checkpoint
+    await anchorer.round()
+    assert [each.reason for each in cluster.events] == told
+    assert memory.load(cluster.found["data"])["next"].checkpoint.size == 2
 
 
 async def test_an_alarm_stays_when_the_log_is_as_it_was_again(gateway, cluster, anchorer):

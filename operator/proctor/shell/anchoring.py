@@ -86,7 +86,7 @@ class Anchorer:
         raised += self._missing(known, {each.id for each in logs}, data)
         if data != ((found or {}).get("data") or {}):
             written = await self._kube.apply(_manifest(self._namespace, data, found))
-            await self._tell(raised, written)
+            await self._tell([*raised, *_new_keys(known, memory.load(data))], written)
         metrics.ANCHORED.set(self._clock.now().timestamp())
 
     async def _look(self, said: LogSaid, known: dict[str, Memory], data: dict[str, str]) -> Alarm | None:
@@ -176,6 +176,16 @@ def _trusted(said: LogSaid, before: Memory | None) -> list[Verifier]:
         return [Verifier.parse(before.verifier if before else said.verifier)]
     except BadNote:
         return []
+
+
+def _new_keys(before: dict[str, Memory], after: dict[str, Memory]) -> list[Alarm]:
+    """Logs under a key that no log had before. It may be a rotation; whoever did not order one should hear of it."""
+    known = {Verifier.parse(each.verifier).key for each in before.values()}
+    return [
+        Alarm("KeyChanged", f"log {each.log} is signed by another key than the logs before it: {each.verifier}")
+        for each in after.values()
+        if known and each.log not in before and Verifier.parse(each.verifier).key not in known
+    ]
 
 
 def _manifest(namespace: str, data: dict[str, str], found: Manifest | None) -> Manifest:

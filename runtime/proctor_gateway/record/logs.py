@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from proctor.audit.canonical import NotCanonical
-from proctor.audit.merkle import Frontier, leaf_hash, subtree
+from proctor.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash, subtree
 from proctor.audit.notes import Checkpoint, unchecked
 from proctor.audit.records import Draft, EventType, Record, line_hash
 from proctor_gateway.record.appending import BROKEN, CLOSED, OPEN, Tip, append, held
@@ -46,6 +46,20 @@ class Entered:
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class End:
+    """Where a log ends, as the next one names it."""
+
+    log: str
+    size: int
+    root: bytes
+
+    @classmethod
+    def of(cls, tip: Tip) -> End:
+        """The end of a log that was just appended to, or is as it was."""
+        return cls(tip.log, tip.frontier.size, tip.frontier.root())
+
+
 def enter(connection: sa.Connection, writer: Writer, fresh: str, now: datetime) -> Entered:
     """Hold a log: one that nobody living holds, if its end is as it should be; else a new one with the id `fresh`.
 
@@ -56,8 +70,8 @@ def enter(connection: sa.Connection, writer: Writer, fresh: str, now: datetime) 
         _open(connection, writer, fresh, now, _last(connection))
         return Entered(fresh)
     _take(connection, row, writer)
-    if row.verifier != str(writer.keys.verifier(row.origin)):
-        _follow(connection, writer, fresh, now, Tip.of(row), "KeyChanged")
+    if not _is_ours(row, writer):
+        _abandon(connection, writer, fresh, now, row)
         return Entered(fresh, fault="the key is another one")
     fault = tail_fault(connection, row)
     if fault is not None:
@@ -102,7 +116,7 @@ def leave(connection: sa.Connection, holder: str) -> None:
 def sign_due(connection: sa.Connection, writer: Writer, most: int, before: datetime, now: datetime) -> int:
     """Sign a checkpoint for each log of ours that grew by `most` records, or whose last one is from before that time.
 
-    A closed log is signed at once, whoever closed it.
+    A closed log is signed at once, whoever closed it; never one that was begun with another key.
     """
     query = sa.select(record_logs).where(
         record_logs.c.size > record_logs.c.signed_size,
@@ -114,7 +128,8 @@ def sign_due(connection: sa.Connection, writer: Writer, most: int, before: datet
             record_logs.c.state == CLOSED,
         ),
     )
-    rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+    found = connection.execute(query.with_for_update(skip_locked=True)).all()
+    rows = [row for row in found if _is_ours(row, writer)]
     for row in rows:
         root = Frontier.load(row.size, row.frontier).root()
         note = writer.keys.signer(row.origin).sign(Checkpoint(row.origin, row.size, root).text())
@@ -185,18 +200,23 @@ def _free(connection: sa.Connection, writer: Writer, now: datetime) -> Any | Non
     return connection.execute(query.with_for_update()).one_or_none()
 
 
-def _last(connection: sa.Connection) -> Tip | None:
+def _is_ours(row: Any, writer: Writer) -> bool:
+    """Whether the log was begun with the key that we have: a log never changes its key."""
+    return bool(row.verifier == str(writer.keys.verifier(row.origin)))
+
+
+def _last(connection: sa.Connection) -> End | None:
     """The end of the log that was closed last."""
     query = sa.select(record_logs).where(record_logs.c.state == CLOSED)
     row = connection.execute(query.order_by(record_logs.c.closed_at.desc()).limit(1)).one_or_none()
-    return None if row is None else Tip.of(row)
+    return None if row is None else End.of(Tip.of(row))
 
 
 def _take(connection: sa.Connection, row: Any, writer: Writer) -> None:
     connection.execute(sa.update(record_logs).where(record_logs.c.id == row.id).values(holder=writer.holder))
 
 
-def _open(connection: sa.Connection, writer: Writer, log: str, now: datetime, last: Tip | None, why: str = "") -> None:
+def _open(connection: sa.Connection, writer: Writer, log: str, now: datetime, last: End | None, why: str = "") -> None:
     origin = f"{writer.origin}/{log}"
     verifier = str(writer.keys.verifier(origin))
     connection.execute(
@@ -216,8 +236,7 @@ def _open(connection: sa.Connection, writer: Writer, log: str, now: datetime, la
     )
     fields: dict[str, Any] = {"key": {"verifier": verifier}}
     if last is not None:
-        root = last.frontier.root().hex()
-        fields["previous"] = {"log": last.log, "size": last.frontier.size, "root": root}
+        fields["previous"] = {"log": last.log, "size": last.size, "root": last.root.hex()}
         if why:
             fields["previous"]["reason"] = why
     append(connection, writer.holder, Tip.new(log), [Draft(EventType.LOG_OPEN, now, fields)])
@@ -232,11 +251,20 @@ def _close(connection: sa.Connection, holder: str, tip: Tip, now: datetime, why:
 
 def _follow(connection: sa.Connection, writer: Writer, fresh: str, now: datetime, tip: Tip, why: str) -> None:
     ended = _close(connection, writer.holder, tip, now, why)
-    _open(connection, writer, fresh, now, ended, why)
+    _open(connection, writer, fresh, now, End.of(ended), why)
+
+
+def _abandon(connection: sa.Connection, writer: Writer, fresh: str, now: datetime, row: Any) -> None:
+    """The log ends where its own key has signed it last: what we could add, nobody could check with that key."""
+    changed = {"state": CLOSED, "holder": None, "closed_at": now}
+    connection.execute(sa.update(record_logs).where(record_logs.c.id == row.id).values(**changed))
+    note = connection.execute(_newest_note(row.id)).scalar_one_or_none()
+    signed = unchecked(note) if note is not None else Checkpoint(row.origin, 0, EMPTY_ROOT)
+    _open(connection, writer, fresh, now, End(row.id, signed.size, signed.root), "KeyChanged")
 
 
 def _break(connection: sa.Connection, writer: Writer, fresh: str, now: datetime, row: Any, fault: str) -> None:
     """The log stays as it is, as evidence, and nothing is added to it; the next one says why."""
     changed = {"state": BROKEN, "holder": None, "closed_at": now}
     connection.execute(sa.update(record_logs).where(record_logs.c.id == row.id).values(**changed))
-    _open(connection, writer, fresh, now, Tip.of(row), f"Broken: {fault}")
+    _open(connection, writer, fresh, now, End.of(Tip.of(row)), f"Broken: {fault}")
