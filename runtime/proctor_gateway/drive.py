@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -17,9 +17,9 @@ from proctor_gateway.cluster.known import Key
 from proctor_gateway.context import Context
 from proctor_gateway.dispatch import Pod
 from proctor_gateway.draws import Draws
-from proctor_gateway.errors import Problem, StoreAway
-from proctor_gateway.fallback import NONE, Legs
+from proctor_gateway.errors import Problem
 from proctor_gateway.invoke import invoke, judge_answer
+from proctor_gateway.legs import legs_of
 from proctor_gateway.reasons import Reason
 from proctor_gateway.slots import Asking, Place, Slots
 from proctor_gateway.store import lifecycle, tasks, trials
@@ -27,6 +27,7 @@ from proctor_gateway.store.assignments import Stale
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.tasks import Ended, Fault, Paused, Purpose, Running, Task, Waiting
 from proctor_gateway.tokens import Claims
+from proctor_gateway.until import unless, until_back, until_gone
 from proctor_gateway.verdict import Again, AttemptEnd, Broke, Lost, NotTaken, Stopped
 
 log = structlog.get_logger(__name__)
@@ -36,8 +37,6 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.1
 _REDRAW_SECONDS = 0.02
 _TRIAL_PATIENCE_SECONDS = 10.0
-_STORE_PAUSE_SECONDS = 1.0
-_GONE_GRACE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0
 
@@ -202,7 +201,7 @@ class Driver:
             now, revision = context.clock.now(), beginning.revision
             begun = await self._write(lambda c: lifecycle.dispatch(c, drive.task, self._instance, revision, limit, now))
         else:
-            bound = await _until_back(lambda: self._draws.bind(drive.task, beginning, draw, limit))
+            bound = await until_back(lambda: self._draws.bind(drive.task, beginning, draw, limit))
             if isinstance(bound, Stay):
                 drive.stay = bound
             if isinstance(bound, Stay | Stale):
@@ -230,7 +229,9 @@ class Driver:
         token = context.keyring.mint(claims)
         log.info("attempt begins", attempt=running.attempts, revision=running.revision, pod=pod.name)
         with context.metrics.attempts_running.track_inprogress():
-            answer = await unless(drive.stop, _until_gone(drive, pod, invoke(context, drive.task, running, pod, token)))
+            answer = await unless(
+                drive.stop, until_gone(drive.pod_gone, pod, invoke(context, drive.task, running, pod, token))
+            )
         return Stopped(answer) if isinstance(answer, Fault) else answer
 
     def _is_in_vain(self, drive: Drive) -> bool:
@@ -274,7 +275,7 @@ class Driver:
                 now=context.clock.now(),
                 patience=context.clock.now() < until,
                 silent_for=timedelta(seconds=context.settings.takeover),
-                legs=await self._legs(drive),
+                legs=await legs_of(context, drive.task),
             )
             try:
                 result = await self._write(lambda c, closing=closing: lifecycle.close(c, closing))  # type: ignore[misc]
@@ -293,25 +294,6 @@ class Driver:
             return False
         self._ended(result)
         return True
-
-    async def _legs(self, drive: Drive) -> Legs:
-        """Who may answer instead of the agent, by the revision that the task began on. Nobody does in a trial."""
-        request, state, known = drive.task.request, drive.task.state, self._context.known
-        if isinstance(state, Waiting):
-            return NONE
-        try:
-            bundle = await self._context.bundles.get(request.namespace, request.agent, state.revision)
-        except Problem:
-            return NONE
-        behaviour = bundle.behaviour
-        if request.purpose is not Purpose.LIVE:
-            # An answer that is not sure enough is none in a trial either.
-            return Legs((), behaviour.confidence, behaviour.limits.timeout)
-        named = {each.agent: known.agent(request.namespace, each.agent) for each in behaviour.fallbacks if each.agent}
-        serving = {name: each for name, each in named.items() if each is not None and not each.spec.suspend}
-        revisions = {name: each.status.revision.stable for name, each in serving.items()}
-        agents = {name: revision for name, revision in revisions.items() if revision}
-        return Legs(behaviour.fallbacks, behaviour.confidence, behaviour.limits.timeout, agents)
 
     def _hopped(self, drive: Drive, hopped: lifecycle.Hopped) -> None:
         drive.task = hopped.task
@@ -332,47 +314,7 @@ class Driver:
         self._context.endings.ended(task.request.id)
 
     async def _read(self, operation: Callable[[sa.Connection], T]) -> T:
-        return await _until_back(lambda: self._context.database.read(operation))
+        return await until_back(lambda: self._context.database.read(operation))
 
     async def _write(self, operation: Callable[[sa.Connection], T]) -> T:
-        return await _until_back(lambda: self._context.database.write(operation))
-
-
-async def _until_back(work: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the store answers: what happened to a task is not given up because the store is away."""
-    while True:
-        try:
-            return await work()
-        except StoreAway as exc:
-            log.warning("the store is away", cause=str(exc))
-            await asyncio.sleep(_STORE_PAUSE_SECONDS)
-
-
-async def unless(stop: asyncio.Future[Fault], work: Coroutine[Any, Any, T]) -> T | Fault:
-    """The work's result, or why it was stopped before it had one. The work has ended when this returns."""
-    working = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        return stop.result()
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-
-
-async def _until_gone(drive: Drive, pod: Pod, work: Coroutine[Any, Any, T]) -> T | Lost:
-    """The work's result, or Lost when the pod is not there any more: a dead node closes no connection."""
-    gone: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
-
-    async def watch() -> None:
-        await drive.pod_gone.wait()
-        await asyncio.sleep(_GONE_GRACE_SECONDS)
-        gone.set_result(Fault(Reason.INTERRUPTED, f"pod {pod.name} is not there any more"))
-
-    watching = asyncio.create_task(watch())
-    try:
-        found = await unless(gone, work)
-        return Lost(found) if isinstance(found, Fault) else found
-    finally:
-        watching.cancel()
+        return await until_back(lambda: self._context.database.write(operation))

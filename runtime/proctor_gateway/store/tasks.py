@@ -30,9 +30,7 @@ def get(connection: sa.Connection, task: str) -> Task | None:
     return to_task(row) if row is not None else None
 
 
-def in_phase(
-    connection: sa.Connection, namespace: str, agent: str, phase: Phase, limit: int = 200
-) -> Sequence[Task]:
+def in_phase(connection: sa.Connection, namespace: str, agent: str, phase: Phase, limit: int = 200) -> Sequence[Task]:
     """The agent's live tasks in that phase, whoever sent them, newest first."""
     query = (
         sa.select(tasks)
