@@ -261,6 +261,13 @@ async def test_an_erased_subject_leaves_the_record_whole(directory: Path, crm: S
         async with store.running():
             assert b"C-1042" in await store.read(lambda c: vault.read(c, payload))
 
+            def read(token: str = objects.OPERATOR_TOKEN):
+                with http(built, token) as client:
+                    return client.get(f"/internal/payloads/{payload}")
+
+            assert "C-1042" in (await asyncio.to_thread(read)).text
+            assert (await asyncio.to_thread(read, objects.CALLER_TOKEN)).status_code == 403
+
             def erase():
                 with http(built) as client:
                     of = {"namespace": "support", "of": PERSON}
@@ -269,6 +276,7 @@ async def test_an_erased_subject_leaves_the_record_whole(directory: Path, crm: S
 
             assert (await asyncio.to_thread(erase))["payloads"] >= 2
             assert await store.read(lambda c: vault.read(c, payload)) is None
+            assert (await asyncio.to_thread(read)).status_code == 404
         files, keys, after = await exported(built)
     assert verify(files, keys).is_whole
     assert after[-1].type == "subject.erased"

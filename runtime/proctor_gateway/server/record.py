@@ -89,6 +89,7 @@ class RecordEndpoint:
             Route(f"{log}/records", self.records, methods=["GET"]),
             Route(f"{log}/{{tile:path}}", self.tile, methods=["GET"]),
             Route("/internal/records", self.take, methods=["POST"]),
+            Route("/internal/payloads/{payload}", self.payload, methods=["GET"]),
             Route("/internal/subjects", self.subject, methods=["POST"]),
             Route("/internal/subjects/{subject}", self.erase, methods=["DELETE"]),
         ]
@@ -174,6 +175,16 @@ class RecordEndpoint:
         await self._context.database.write(lambda c: _told(c, drafts))
         return json_response({"recorded": len(drafts)})
 
+    async def payload(self, request: Request) -> Response:
+        """What was said, where that is kept and its subject was not erased."""
+        await self._check(request)
+        name = request.path_params["payload"]
+        # In a transaction that could write, for only those know where payloads are.
+        found = await self._context.database.write(lambda c: _kept(c, name))
+        if found is None:
+            raise Problem(404, Reason.NOT_FOUND, f"there is no payload {name}, or nobody can read it any more")
+        return Response(found, media_type="application/json", headers={"cache-control": "no-store"})
+
     async def subject(self, request: Request) -> Response:
         """The name under which the record knows a conversation, or a caller where there is none."""
         await check_operator(self._context, request, "name subjects")
@@ -213,6 +224,11 @@ class RecordEndpoint:
 def _told(connection: sa.Connection, drafts: Sequence[Draft]) -> None:
     for each in drafts:
         record(connection, each)
+
+
+def _kept(connection: sa.Connection, name: str) -> bytes | None:
+    found = desk(connection)
+    return None if found is None or found.vault is None else found.vault.read(connection, name)
 
 
 def _named(connection: sa.Connection, namespace: str, of: str) -> str | None:
