@@ -76,15 +76,6 @@ def answer_of(world: World, asking: AwaitingApproval, now: datetime) -> Answer |
     return Answer.TIMED_OUT if is_over or now >= approval.spec.deadline else None
 
 
-def deadline_of(world: World, asking: AwaitingApproval) -> datetime | None:
-    """When an answer does not count any more."""
-    body = world.child("Approval", name_of(world.agent, asking))
-    try:
-        return Approval.parse(body).spec.deadline if body else None
-    except Invalid:
-        return None
-
-
 def _words(agent: Agent, asking: AwaitingApproval, weight: int | None) -> str:
     upgrade = asking.place.upgrade
     what = f"{agent.metadata.namespace}/{agent.metadata.name}: {upgrade.candidate} instead of {upgrade.stable}"

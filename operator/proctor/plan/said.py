@@ -160,7 +160,6 @@ class Heard:
     finished: Finished | NoAnswer | None = None
     trials: Trials | NoAnswer | None = None
     judgements: Judgements | NoAnswer | None = None
-    at: datetime | None = None
 
     @property
     def silence(self) -> NoAnswer | None:

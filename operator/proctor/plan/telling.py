@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from proctor.api.fields import format_time
 from proctor.api.progress import LastOutcome, OutcomeType, RevisionStatus, RolloutStatus, TrafficStatus, Verdict
 from proctor.delivery import phases, stepping
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Evidence
-from proctor.delivery.phases import Aborting, AwaitingApproval, Failed, Held, OnStep, Reverting, Rollout
+from proctor.delivery.phases import Aborting, AwaitingApproval, Failed, Held, Reverting, Rollout
 from proctor.plan import comparison, conditions, judged, progress, question, upgrade, wish
 from proctor.plan.conditions import Finding
 from proctor.plan.upgrade import Known
@@ -153,13 +152,3 @@ def _healthy(rollout: Rollout) -> Finding:
 
 def _calm(rollout: Rollout) -> str:
     return "Settled" if phases.candidate_of(rollout) is None else "InProgress"
-
-
-def step_words(rollout: OnStep, wanted: Wish) -> str:
-    """Where the upgrade is, in a sentence that stays the same while it is there."""
-    place = rollout.place
-    steps = len(wanted.wanted.steps)
-    weight = stepping.weight_of(rollout, wanted.wanted)
-    share = f" with {weight} % of the tasks" if weight else " without live tasks"
-    where = f"step {place.step + 1} of {steps}" if place.step < steps else "past all steps"
-    return f"{place.upgrade.candidate} is at {where}{share}, since {format_time(place.since)}"
