@@ -85,3 +85,27 @@ async def test_the_demo_is_true(refunds: House, payments: System):
     assert (much["phase"], much["output"]["decision"]) == ("Succeeded", "escalate")
     assert payments.request("GET", "/ledger?order_id=O-50044").json()["entries"] == []
     assert "Bearer" not in json.dumps([paid, late, much])
+
+
+async def test_the_default_agent_goes_on_after_people_agreed(refunds: House, payments: System):
+    """A framework that knows of nothing asks the same again: it is told what it was told, and pays once."""
+    declared = yaml.safe_load((_SAMPLE / "agent.yaml").read_text())["spec"]
+    rule = {"when": "tool == 'refund'", "then": "RequireApproval", "message": "money leaves the house"}
+    tools = [{**each, "rules": [rule]} if each["connector"] == "payments" else each for each in declared["tools"]]
+    refunds.declare(**{**declared, "tools": tools})
+    refunds.cluster.apply(Kind.POD, objects.pod("one", refunds.revision, "127.0.0.1"))
+    await refunds.settled()
+    order = "Customer C-1045 asks for a refund of order O-50045 (39.80 EUR): the lid is missing"
+    task = (await refunds.caller.post(f"{refunds.base}/tasks", json={"input": order})).json()["id"]
+    await refunds.in_phase(task, "InputRequired", 30)
+    before = [call for call in await refunds.calls(task) if call["state"] == "Succeeded"]
+    await eventually(lambda: refunds.cluster.objects(Kind.APPROVAL))
+    (approval,) = refunds.cluster.objects(Kind.APPROVAL)
+    vote = {"user": "alice", "decision": "Approve", "digest": approval["spec"]["subject"]["digest"]}
+    refunds.cluster.apply(Kind.APPROVAL, {**approval, "status": {"votes": [vote]}})
+    ended = await refunds.ended(task)
+    assert (ended["phase"], ended["output"]["decision"], ended["attempts"]) == ("Succeeded", "approve", 2), ended
+    assert [entry["requests"] for entry in payments.request("GET", "/ledger?order_id=O-50045").json()["entries"]] == [1]
+    after = await refunds.calls(task)
+    assert [call["id"] for call in after][: len(before)] == [call["id"] for call in before]
+    assert all(call["state"] == "Succeeded" for call in after)
