@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         3, description="How long a call that was not asked before waits for those that were, when a task runs again."
     )
     heartbeat: Seconds = Field(2, description="How often an instance says that it lives.")
-    takeover: Seconds = Field(10, description="The tasks of an instance that was silent for so long are taken over.")
+    takeover: Seconds = Field(7, description="The tasks of an instance that was silent for so long are taken over.")
     drain: Seconds = Field(25, description="On SIGTERM running tasks may finish within this time.")
 
     record_on_failure: Literal["block", "degrade"] = Field(
