@@ -35,7 +35,12 @@ _SLOS = [
         "window": "28d",
         "minEvents": 10,
     },
-    {"name": "own", "indicator": {"type": "Custom", "good": "task.output == 'done'", "total": "true"}, "target": "5"},
+    {
+        "name": "own",
+        "indicator": {"type": "Custom", "good": "task.output == 'done'", "total": "true"},
+        "target": "5",
+        "gate": {"rollout": False},
+    },
 ]
 
 

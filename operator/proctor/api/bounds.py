@@ -172,7 +172,7 @@ class BudgetGate(Spec):
     freeze_below: Ratio
     """No new upgrade below this share."""
     slow_below: Ratio
-    """Half the weights and twice the time below this share."""
+    """Twice the tasks and the time at each weight below this share."""
 
 
 class RolloutBounds(Spec):

@@ -146,7 +146,9 @@ class BudgetGate(Spec):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "double(self.freezeBelow) <= double(self.slowBelow)",
+                # In an item of a list the API server writes no defaults.
+                "double(has(self.freezeBelow) ? self.freezeBelow : '0') <= "
+                "double(has(self.slowBelow) ? self.slowBelow : '0.25')",
                 "freezeBelow must not be above slowBelow",
                 ".freezeBelow",
             ),
@@ -157,7 +159,7 @@ class BudgetGate(Spec):
     freeze_below: Ratio = Decimal(0)
     """With less of the budget left than this share, no new upgrade begins and none is promoted."""
     slow_below: Ratio = Decimal("0.25")
-    """With less than this share left, upgrades go in smaller steps, and the objective is at risk."""
+    """With less than this share left, upgrades take twice as long, and the objective is at risk."""
 
 
 class Objective(Spec):
