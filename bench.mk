@@ -29,3 +29,9 @@ bench-gateway: ## the gateway's finished path on one core, beside a bare upstrea
 bench-agentdojo: ## AgentDojo's attacks against the policies, with a model that obeys every injection
 	@PYTHONPATH=operator:runtime:. uv run --no-project --isolated --python 3.11 --with agentdojo==0.1.35 --with pydantic \
 		--with pyyaml --with cel-expr-python --with phonenumbers --with python-stdnum python -m tests.bench.agentdojo.run $(if $(VERBOSE),-v)
+
+.PHONY: bench-kills
+KILLS ?= 100
+STORE ?= sqlite
+bench-kills: ## KILLS random kill -9 of gateways and agents on STORE, and how often each effect was done
+	@uv run python -m tests.bench.kills --kills $(KILLS) --store $(STORE)

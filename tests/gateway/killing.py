@@ -34,7 +34,8 @@ class Ground:
 
     async def start_gateway(self, number: int = 0, **extra: str) -> None:
         """Start the gateway, and wait until it is ready."""
-        started = await asyncio.to_thread(program.start, self.file, self.chosen[number], **extra)
+        quiet = {"LOG_LEVEL": "error"}
+        started = await asyncio.to_thread(program.start, self.file, self.chosen[number], **quiet, **extra)
         self.gateways[number] = started
 
     def kill_gateway(self, number: int = 0) -> None:

@@ -144,5 +144,5 @@ def start(file: Path, settings: Settings, **extra: str) -> Gateway:
 
 
 if __name__ == "__main__":
-    configure("info")
+    configure(os.environ.get("LOG_LEVEL", "info"))
     asyncio.run(_run(Path(sys.argv[1])))
