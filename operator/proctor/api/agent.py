@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from proctor.api.compliance import PolicyStanding
 from proctor.api.approval import Asking
+from proctor.api.compliance import PolicyStanding
 from proctor.api.fields import (
     ATOMIC,
     OPEN,
