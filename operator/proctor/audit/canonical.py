@@ -12,6 +12,8 @@ from typing import Any, Final
 _LARGEST: Final = 2**53 - 1
 """Above it, readers that keep numbers as doubles (RFC 8785, section 3.2.2.3) see another number."""
 _DEEPEST: Final = 64
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Made once: to make it takes longer than to write a small value with it."""
 
 
 class NotCanonical(ValueError):  # noqa: N818 - a fact about a value
@@ -21,7 +23,7 @@ class NotCanonical(ValueError):  # noqa: N818 - a fact about a value
 def encode(value: Any) -> bytes:
     """The value's one spelling in UTF-8. Raises NotCanonical for floats, large integers and what is not JSON."""
     try:
-        return json.dumps(_checked(value, _DEEPEST), ensure_ascii=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(_checked(value, _DEEPEST)).encode()
     except UnicodeEncodeError as exc:
         raise NotCanonical("a text holds half of a surrogate pair") from exc
 
@@ -47,7 +49,10 @@ def _checked(value: Any, depth: int) -> Any:
     if depth == 0:
         raise NotCanonical(f"nested deeper than {_DEEPEST}")
     if isinstance(value, Mapping):
-        return {key: _checked(value[key], depth - 1) for key in sorted(value, key=_order)}
+        # For ASCII the order of the texts is that of their UTF-16.
+        is_plain = all(isinstance(key, str) and key.isascii() for key in value)
+        keys = sorted(value) if is_plain else sorted(value, key=_order)
+        return {key: _checked(value[key], depth - 1) for key in keys}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_checked(each, depth - 1) for each in value]
     raise NotCanonical(f"a record holds no {type(value).__name__}")

@@ -151,10 +151,17 @@ class Record:
 def line(draft: Draft, place: Place) -> bytes:
     """The record's line: canonical JSON, no newline. Raises NotCanonical."""
     millis = (draft.at - _EPOCH) // timedelta(milliseconds=1)
-    position = {"v": VERSION, "log": place.log, "seq": place.seq, "ts": millis, "prev": place.prev, "type": draft.type}
+    parts = {
+        **draft.parts,
+        "v": b"%d" % VERSION,
+        "log": canonical.encode(place.log),
+        "seq": b"%d" % place.seq,
+        "ts": b"%d" % millis,
+        "prev": canonical.encode(place.prev),
+        "type": canonical.encode(draft.type),
+    }
     if draft.id is not None:
-        position["id"] = draft.id
-    parts = {**draft.parts, **{key: canonical.encode(value) for key, value in position.items()}}
+        parts["id"] = canonical.encode(draft.id)
     # The names of fields are ASCII, so that their order in UTF-16 is the order of the texts.
     return b"{" + b",".join(b'"%b":%b' % (key.encode(), parts[key]) for key in sorted(parts)) + b"}"
 
