@@ -99,10 +99,10 @@ def judge(end: AttemptEnd, calls: Sequence[Call], bounds: Bounds) -> Again | Pau
     if diverged is not None:
         return _indeterminate(end, effects, diverged)
     unknown = [call for call in effects if call.is_open]
-    goes_on = isinstance(end, Lost | NotTaken) or _waits(end, calls)
+    goes_on = isinstance(end, Lost | NotTaken) or _waits(end, calls, bounds)
     if unknown and not (goes_on and all(_can_be_found_out(call) for call in unknown)):
         return _indeterminate(end, effects)
-    return Pause() if _waits(end, calls) else _known(end, effects, bounds)
+    return Pause() if _waits(end, calls, bounds) else _known(end, effects, bounds)
 
 
 def _known(end: AttemptEnd, effects: Sequence[Call], bounds: Bounds) -> Again | End:
@@ -112,6 +112,9 @@ def _known(end: AttemptEnd, effects: Sequence[Call], bounds: Bounds) -> Again | 
             return End(Phase.SUCCEEDED, output, None)
         case Broke(fault=fault, output=output):
             return End(Phase.FAILED, output, _with(fault, effects))
+        case Stopped(fault=fault) if fault.reason is Reason.INPUT_REQUIRED:
+            # It was stopped for what the attempt before had asked.
+            return _again_or_end(fault, effects, bounds)
         case Stopped(fault=fault):
             phase = Phase.CANCELLED if fault.reason is Reason.CANCELLED else Phase.FAILED
             return End(phase, None, _with(fault, effects))
@@ -121,11 +124,14 @@ def _known(end: AttemptEnd, effects: Sequence[Call], bounds: Bounds) -> Again | 
             assert_never(end)
 
 
-def _waits(end: AttemptEnd, calls: Sequence[Call]) -> bool:
-    """Whether a call waits for people. The agent was told so, and what it said then is no answer to the task."""
+def _waits(end: AttemptEnd, calls: Sequence[Call], bounds: Bounds) -> bool:
+    """Whether a call of this attempt waits for people. The agent was told so: what it said then is no answer.
+
+    What an earlier attempt asked and this one did not is not waited for.
+    """
     if isinstance(end, Stopped) and end.fault.reason is not Reason.INPUT_REQUIRED:
         return False
-    return any(call.outcome.state is CallState.WAITING for call in calls)
+    return any(call.outcome.state is CallState.WAITING and call.seen == bounds.attempt for call in calls)
 
 
 def _can_be_found_out(call: Call) -> bool:
@@ -139,7 +145,7 @@ def _divergence(end: AttemptEnd, calls: Sequence[Call], effects: Sequence[Call],
         fault = call.outcome.fault
         if fault is not None and fault.reason is Reason.DIVERGED:
             return fault
-    if not isinstance(end, Answered) or _waits(end, calls):
+    if not isinstance(end, Answered) or _waits(end, calls, bounds):
         return None
     left_out = next((call for call in effects if call.seen < bounds.attempt), None)
     if left_out is None:

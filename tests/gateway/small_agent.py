@@ -1,7 +1,7 @@
 """A real small agent: it does the steps that its task lists, through the gateway, and answers.
 
 Steps: {"chat": body} · {"must_chat": body} · {"call": [connector, tool, arguments]} · {"sleep": seconds} ·
-{"sleep_at_first": seconds} ·
+{"sleep_at_first": seconds} · {"call_at_first": [connector, tool, arguments]} ·
 {"die_at_first": 1} · {"answer": value} · {"refuse": [status, problem]} · {"raw": text}.
 It keeps what the gateway told it, and answers with that by default.
 """
@@ -112,6 +112,8 @@ class SmallAgent:
                     if said["status"] != 200:
                         return JSONResponse({"reason": said["error"]["code"], "detail": "the model failed"}, 502)
                     told.append(said)
+                elif verb == "call_at_first":
+                    told += [await self.call(client, *what)] if task["attempt"] == 1 else []
                 elif verb in {"chat", "call"}:
                     told.append(await (self.chat(client, what) if verb == "chat" else self.call(client, *what)))
                 elif (answer := await self._act(verb, what, task["attempt"])) is not None:

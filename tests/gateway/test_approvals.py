@@ -195,6 +195,19 @@ async def test_two_questions_of_one_step(asking: tuple[House, OddSystem]):
     assert system.times("works") == 2
 
 
+async def test_what_is_not_asked_again_is_not_waited_for(asking: tuple[House, OddSystem]):
+    """An agent that takes another way after the first answer ends, though another question is still open."""
+    gateway, system = asking
+    other = {"call_at_first": ["odd", "works", {"amount": 400}]}
+    task = (await gateway.task(ASKS, other, {"answer": 1})).json()["id"]
+    await eventually(lambda: len(gateway.cluster.objects(Kind.APPROVAL)) == 2)
+    await gateway.in_phase(task, "InputRequired")
+    of_it = [each for each in gateway.cluster.objects(Kind.APPROVAL) if "300" in str(each["spec"]["subject"])]
+    vote(gateway, of_it[0], "Approve")
+    ended = await gateway.ended(task)
+    assert (ended["phase"], ended["attempts"], system.times("works")) == ("Succeeded", 2, 1)
+
+
 async def test_a_question_survives_its_gateway(directory: Path):
     """Another life of the gateway hears the answer and goes on."""
     async with OddSystem().serving() as system, house(directory, instance="first") as before, before.pod("one"):

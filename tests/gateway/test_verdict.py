@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,6 +45,7 @@ UNKNOWN = call(CallState.UNKNOWN)
 UNKNOWN_IDEMPOTENT = call(CallState.UNKNOWN, Effect.IDEMPOTENT)
 UNKNOWN_VERIFY = call(CallState.UNKNOWN, Effect.VERIFY)
 WAITING = call(CallState.WAITING, touched=False)
+ASKED_BEFORE = replace(WAITING, seen=0)
 DIVERGED = call(CallState.DENIED, touched=False, fault=Fault(Reason.DIVERGED, "asks something else"))
 
 CASES = {
@@ -82,6 +84,14 @@ CASES = {
     "people are asked, and the pod dies": (LOST, [WAITING], "pause", None),
     "people are asked while an effect was under way": (BROKE, [WAITING, STARTED], "Indeterminate", "AgentError"),
     "people are asked while one that carries a key was": (BROKE, [WAITING, UNKNOWN_IDEMPOTENT], "pause", None),
+    "people were asked by an attempt before": (Answered(1), [ASKED_BEFORE], "Succeeded", None),
+    "lost after people were asked by an attempt before": (LOST, [ASKED_BEFORE], "again", None),
+    "stopped for what an attempt before had asked": (
+        Stopped(Fault(Reason.INPUT_REQUIRED, "x")),
+        [ASKED_BEFORE],
+        "again",
+        None,
+    ),
     "cancelled while people are asked": (CANCELLED, [WAITING], "Cancelled", "Cancelled"),
     "cancelled": (CANCELLED, [], "Cancelled", "Cancelled"),
     "cancelled after an effect": (CANCELLED, [PAID], "Cancelled", "Cancelled"),

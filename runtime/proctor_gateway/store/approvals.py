@@ -114,14 +114,20 @@ def decided(connection: sa.Connection, task: str, sequence: int) -> Decided | No
 
 def is_due(connection: sa.Connection, task: str) -> bool:
     """Whether a call of the task that waited for people need wait no longer."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(
-            approvals.join(calls, sa.and_(calls.c.task == approvals.c.task, calls.c.sequence == approvals.c.sequence))
-        )
-        .where(approvals.c.task == task, approvals.c.decision.is_not(None), calls.c.state == CallState.WAITING)
+    return bool(connection.execute(sa.select(tasks.c.id).where(tasks.c.id == task, _told().exists())).all())
+
+
+def _waits() -> sa.Select[tuple[str]]:
+    """Of a task: the calls that its last attempt has asked and that wait for people."""
+    return sa.select(calls.c.task).where(
+        calls.c.task == tasks.c.id, calls.c.state == CallState.WAITING, calls.c.seen == tasks.c.attempts
     )
-    return bool(connection.execute(query).scalar_one())
+
+
+def _told() -> sa.Select[tuple[str]]:
+    """Of these, those on which people have decided."""
+    same = sa.and_(approvals.c.task == calls.c.task, approvals.c.sequence == calls.c.sequence)
+    return _waits().join(approvals, same).where(approvals.c.decision.is_not(None))
 
 
 def of_task(connection: sa.Connection, task: str) -> dict[int, dict[str, Any]]:
@@ -142,14 +148,10 @@ def of_task(connection: sa.Connection, task: str) -> dict[int, dict[str, Any]]:
 
 def due(connection: sa.Connection) -> Sequence[str]:
     """The tasks that wait although people have decided, or for nothing: their unknown effects were resolved."""
-    waits = sa.select(calls.c.task).where(calls.c.task == tasks.c.id, calls.c.state == CallState.WAITING)
-    told = waits.join(
-        approvals, sa.and_(approvals.c.task == calls.c.task, approvals.c.sequence == calls.c.sequence)
-    ).where(approvals.c.decision.is_not(None))
     people = sa.select(approvals.c.task).where(approvals.c.task == tasks.c.id, approvals.c.sequence == -tasks.c.leg)
     query = sa.select(tasks.c.id).where(
         tasks.c.phase == Phase.INPUT_REQUIRED,
-        sa.or_(told.exists(), sa.and_(sa.not_(waits.exists()), sa.not_(people.exists()))),
+        sa.or_(_told().exists(), sa.and_(sa.not_(_waits().exists()), sa.not_(people.exists()))),
     )
     return list(connection.execute(query).scalars())
 
