@@ -69,6 +69,7 @@ def vote(cluster: Installed, namespace: str, name: str, voter: str, *groups: str
         "apply",
         "--server-side",
         "--subresource=status",
+        "--force-conflicts",
         f"--field-manager=vote-{voter}",
         "-f",
         "-",
