@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from proctor.shell.lease import PERIOD
 from tests.sim.faults import (
@@ -162,13 +162,23 @@ class Table:
     """What was tried, by scenario and class of faults, and what was found."""
 
     tried: Counter[tuple[str, str]] = field(default_factory=Counter)
-    found: defaultdict[tuple[str, str], list[Result]] = field(default_factory=lambda: defaultdict(list))
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, kind: str, result: Result) -> None:
         """Takes a run into account."""
         self.tried[result.scenario, kind] += 1
         if result.findings:
-            self.found[result.scenario, kind].append(result)
+            self.found[result.scenario, kind] += 1
+
+    def rows(self) -> list[tuple[str, str, int, int]]:
+        """The counts, in a form that can be sent to another process."""
+        return [(*key, count, self.found[key]) for key, count in self.tried.items()]
+
+    def take(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Adds what another process tried."""
+        for scenario, kind, tried, found in rows:
+            self.tried[scenario, kind] += tried
+            self.found[scenario, kind] += found
 
     def lines(self) -> Iterator[str]:
         """Scenarios in rows, classes of faults in columns: plans tried, and after a `!` how many broke an invariant."""
@@ -182,7 +192,7 @@ class Table:
 
     def _cell(self, scenario: str | None, column: str | None) -> str:
         keys = [key for key in self.tried if scenario in {None, key[0]} and column in {None, _column(key[1])}]
-        tried, found = sum(self.tried[key] for key in keys), sum(len(self.found[key]) for key in keys)
+        tried, found = sum(self.tried[key] for key in keys), sum(self.found[key] for key in keys)
         return f"{tried}!{found}" if found else str(tried)
 
 

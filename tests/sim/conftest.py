@@ -1,4 +1,4 @@
-"""The table of what the simulator tried, at the end of the run; and the nightly run, only when it is asked for."""
+"""What the simulator tried, for the end of the run; and the nightly run, only when it is asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import tell_simulated
 from tests.sim.campaign import Table
-
-TABLE = pytest.StashKey[Table]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,9 +22,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def table(pytestconfig: pytest.Config) -> Table:
+def table(pytestconfig: pytest.Config) -> Iterator[Table]:
     """What was tried in this session."""
-    return pytestconfig.stash.setdefault(TABLE, Table())
+    table = Table()
+    yield table
+    tell_simulated(pytestconfig, table.rows())
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +36,3 @@ def _no_pauses() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Scenario by class of faults."""
-    table = terminalreporter.config.stash.get(TABLE, None)
-    if table is not None and table.tried:
-        terminalreporter.section("simulated faults")
-        for line in table.lines():
-            terminalreporter.write_line(line)
