@@ -123,6 +123,8 @@ def table(report: Report) -> str:
         lines.append(f"{row}  {phases}")
     times = sorted(report.recoveries)
     if times:
-        lines.append(f"recovery: median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s")
+        lines.append(
+            f"at work again, the new process started: median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s"
+        )
     lines.append(f"tasks that claim success although the effect was not done once: {report.untold}")
     return "\n".join(lines)
