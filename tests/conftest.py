@@ -32,10 +32,12 @@ _SLOW = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests of the modules above, and says which tests one process must run when several share the work.
 
     Those on a cluster go to one process, which they keep waiting, and go first: the others run beside them.
+    First of all such hooks, but after those of the directories: those who share the work out read the groups next.
     """
     for item in items:
         place = item.path.relative_to(_HERE) if item.path.is_relative_to(_HERE) else None
