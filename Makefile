@@ -43,7 +43,7 @@ format: setup ## put the code into its form
 	@$(RUN) ruff check --fix .
 
 unit: setup ## the fast tests alone
-	@$(PYTEST) tests -m "$(FAST)" -n auto --dist loadgroup
+	@$(PYTEST) tests -m "$(FAST)" -n auto
 
 check: lint types unit ## all that is fast: after each change
 
@@ -66,7 +66,7 @@ promtool:
 	fi
 
 test: lint types postgresql promtool ## everything: unit, simulation, end to end on a real Kubernetes
-	@$(PYTEST) tests -n auto --dist loadgroup
+	@$(PYTEST) tests -n auto
 
 crds: setup ## make the kinds' CRDs and their reference from the models
 	@$(RUN) python -m proctor.cli.crds

@@ -32,20 +32,26 @@ _SLOW = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the modules above, and says which tests one process must run when several share the work.
-
-    Those on a cluster go to one process, which they keep waiting, and go first: the others run beside them.
-    First of all such hooks, but after those of the directories: those who share the work out read the groups next.
-    """
+    """Marks the tests of the modules above; those on a cluster go first, for others can run while they wait."""
     for item in items:
         place = item.path.relative_to(_HERE) if item.path.is_relative_to(_HERE) else None
         if place is not None and place.name in _SLOW.get(place.parts[0], ()):
             item.add_marker(pytest.mark.slow)
-        group = "cluster" if item.get_closest_marker("cluster") else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several processes share the work by files, and one of them has all that is on the cluster."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "the cluster" if file.startswith("tests/e2e/") else file
+
+    return ByFile(config, log)
 
 
 _SIMULATED = pytest.StashKey[list[Any]]()

@@ -46,7 +46,6 @@ class Installed:
         return self.cluster.kubectl(*args, stdin=stdin, timeout=timeout)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs a cluster; the time to get one is not the first test's time."""
     for item in items:
