@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 
 import httpx2
 
@@ -17,7 +18,7 @@ from proctor.cli.forward import PodTransport
 from proctor.cli.gateway import Gateway
 from proctor.cli.identity import Bearer, Identity
 from proctor.cli.observe import agent as read_agent
-from proctor.cli.views.agent import callers
+from proctor.cli.views.agent import callers, resolvers
 
 _SELECTOR = f"app.kubernetes.io/name={names.GATEWAY}"
 
@@ -31,8 +32,17 @@ class Wanted:
     service_account: str | None
 
 
+class Door(StrEnum):
+    """The list of spec.access that lets one in."""
+
+    CALLERS = "callers"
+    RESOLVERS = "resolvers"
+
+
 @contextmanager
-def gateway(cluster: Cluster, namespace: str, name: str, wanted: Wanted) -> Iterator[Gateway]:
+def gateway(
+    cluster: Cluster, namespace: str, name: str, wanted: Wanted, door: Door = Door.CALLERS
+) -> Iterator[Gateway]:
     """The agent's gateway. A refusal that is raised inside says how to be let in."""
     asker = identity.choose(cluster, namespace, wanted.service_account, is_private=is_private(wanted.url))
     transport = None if wanted.url else PodTransport(cluster, wanted.installation, _SELECTOR, names.CALLER_PORT)
@@ -44,7 +54,7 @@ def gateway(cluster: Cluster, namespace: str, name: str, wanted: Wanted) -> Iter
         except Denied as denied:
             if denied.hints:
                 raise
-            raise Denied(denied.message, *_ways_in(cluster, namespace, name, asker)) from denied
+            raise Denied(denied.message, *_ways_in(cluster, namespace, name, asker, door)) from denied
 
 
 def is_private(url: str | None) -> bool:
@@ -65,13 +75,14 @@ def is_private(url: str | None) -> bool:
         return False
 
 
-def _ways_in(cluster: Cluster, namespace: str, name: str, asker: Identity) -> Iterator[str]:
-    yield f"you asked as {asker.who}; to let it in, add to spec.access.callers:  - {asker.caller}"
+def _ways_in(cluster: Cluster, namespace: str, name: str, asker: Identity, door: Door) -> Iterator[str]:
+    yield f"you asked as {asker.who}; to let it in, add to spec.access.{door}:  - {asker.caller}"
     try:
-        known = callers(read_agent(cluster, namespace, name))
+        agent = read_agent(cluster, namespace, name)
     except CliError as error:
         yield error.message
         return
+    known = callers(agent) if door is Door.CALLERS else resolvers(agent)
     if known:
         yield f"those let in are: {', '.join(known)}"
     account = next((each.removeprefix("ServiceAccount ") for each in known if each.startswith("ServiceAccount ")), None)

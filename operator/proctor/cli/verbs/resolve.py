@@ -17,7 +17,7 @@ from proctor.cli.connecting import connect
 from proctor.cli.draw import task as draw
 from proctor.cli.draw.parts import Column, table, text
 from proctor.cli.errors import Misused
-from proctor.cli.reaching import Wanted
+from proctor.cli.reaching import Door, Wanted
 from proctor.cli.tasks import Call, Task
 from proctor.cli.terminal import Terminal
 from proctor.cli.wording import age, short
@@ -71,7 +71,8 @@ def resolve(
     if (call is None) != (action is None):
         raise Misused("a CALL needs an ACTION: MarkDone, Redo or Skip")
     cluster, terminal = connect(kubeconfig, context, namespace), Terminal.here()
-    with reaching.gateway(cluster, cluster.namespace, name, Wanted(gateway, installation, service_account)) as reached:
+    wanted = Wanted(gateway, installation, service_account)
+    with reaching.gateway(cluster, cluster.namespace, name, wanted, Door.RESOLVERS) as reached:
         if call is None or action is None:
             _list(terminal, reached.unresolved())
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from proctor.api import names
-from proctor.api.agent import Agent
+from proctor.api.agent import Agent, Caller
 from proctor.api.connector import Connector
 from proctor.api.meta import Condition, Invalid
 from proctor.cli.facts import AgentFacts, Listing
@@ -132,11 +132,16 @@ def view(facts: AgentFacts) -> AgentView:
 
 def callers(agent: Agent) -> tuple[str, ...]:
     """Who may send tasks, in words."""
-    return tuple(_callers(agent))
+    return tuple(_named(agent.spec.access.callers))
 
 
-def _callers(agent: Agent) -> Iterator[str]:
-    for each in agent.spec.access.callers:
+def resolvers(agent: Agent) -> tuple[str, ...]:
+    """Who may say what became of an effect, in words."""
+    return tuple(_named(agent.spec.access.resolvers))
+
+
+def _named(let_in: Iterable[Caller]) -> Iterator[str]:
+    for each in let_in:
         if each.service_account:
             yield f"ServiceAccount {each.service_account.namespace}/{each.service_account.name}"
         elif each.user:
