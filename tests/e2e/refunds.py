@@ -45,7 +45,9 @@ def environment(cluster: Installed, kubeconfig: str | None = None) -> Mapping[st
     """What a person has set up: kubectl and the plugin on PATH, and the kubeconfig (default: the administrator's)."""
     programs = [str(Path(sys.executable).parent), str(cluster.cluster.kubectl_program.parent)]
     path = os.pathsep.join([*programs, os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "KUBECONFIG": kubeconfig or str(cluster.kubeconfig), "NO_COLOR": "1"}
+    # As with no terminal: pytest tells its own processes how wide they are, and tables would be cut to that.
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return {**inherited, "PATH": path, "KUBECONFIG": kubeconfig or str(cluster.kubeconfig), "NO_COLOR": "1"}
 
 
 def shell(cluster: Installed, command: str, *, seconds: float = 120, kubeconfig: str | None = None) -> Done:

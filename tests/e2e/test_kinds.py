@@ -120,7 +120,18 @@ DEFAULTS = {
         "runtime": {"replicas": 1, "concurrency": 8},
         "sandbox": {"profile": "Standard"},
         "rollout": {
-            "analysis": {"alpha": "0.05", "beta": "0.10", "maxTasks": 2000, "onInconclusive": "Hold"},
+            "analysis": {
+                "alpha": "0.05",
+                "beta": "0.10",
+                "exposure": {"maxCandidateTasks": 200},
+                "maxDuration": "7d",
+                "maxTasks": 2000,
+                "onInconclusive": "Hold",
+                "taskDeadline": "15m",
+            },
+            "rollback": {"drain": "10m", "watch": {"for": "2d", "runLength": 5000}, "window": 3},
+            "scaleDownDelay": "30s",
+            "abortScaleDownDelay": "30s",
             "progressDeadline": "10m",
             "historyLimit": 10,
         },
@@ -392,7 +403,8 @@ def test_kubectl_get_answers_the_first_question(api: Api) -> None:
         },
     )
     shown = api.kubectl("get", "agents").splitlines()
-    assert shown[0].split() == ["NAME", "READY", "REASON", "STABLE", "CANDIDATE", "PODS", "ISOLATION", "AGE"]
+    upgrade = ["PHASE", "STABLE", "CANDIDATE", "WEIGHT", "VERDICT"]
+    assert shown[0].split() == ["NAME", "READY", "REASON", *upgrade, "PODS", "SLO", "BUDGET", "ISOLATION", "AGE"]
     assert shown[1].split()[:-1] == ["refunds", "False", "ImagePullFailed", "0a1b2c3d4e", "4e3d2c1b0a", "2", "Verified"]
     wide = api.kubectl("get", "agents", "-o", "wide")
     for each in ("MODEL", "gpt-5-mini", "OWNER", "support-platform", "RISK", "Limited", "MESSAGE", "No such image."):

@@ -62,7 +62,7 @@ def test_what_the_agent_did_is_in_the_record_and_what_was_said_is_not(run: Calla
     callers = {each["principal"]["sub"] for each in records if "principal" in each}
     assert "system:serviceaccount:shop:web" in callers
     assert "changed my mind" not in done.out
-    assert "480" not in done.out
+    assert "480 EUR" not in done.out
 
 
 def test_the_key_is_nobody_elses(sample: Installed) -> None:

@@ -234,7 +234,8 @@ async def test_an_agent_that_stops_reading_ends_the_call(gateway: House, model: 
             await anext(answer.aiter_lines())
 
         async def settled() -> bool:
-            return (await gateway.calls(task))[0]["state"] != "Started"
+            made = await gateway.calls(task)
+            return bool(made) and made[0]["state"] != "Started"
 
         await eventually(settled)
         (call,) = await gateway.calls(task)
