@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import billing, disclosure, mediation, outcomes, recovery, rehearsal
+from proctor_gateway import asking_system, billing, disclosure, mediation, outcomes, recovery, rehearsal
 from proctor_gateway.admission import decide_tool, granted
 from proctor_gateway.bundle import Bundle
-from proctor_gateway.calling import Caller, seconds_left, with_credential
+from proctor_gateway.calling import Caller, seconds_left
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
-from proctor_gateway.credentials import Credential
 from proctor_gateway.errors import Denied
 from proctor_gateway.judgement import Refuse, ToolCall
 from proctor_gateway.ledger import Entry, Recorded
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault
-from proctor_gateway.upstream.mcp import McpFailed, Target
+from proctor_gateway.upstream.mcp import McpFailed
 
 IDEMPOTENCY_KEY: Final = "proctor.dev/idempotency-key"
 
@@ -136,21 +135,12 @@ async def exchanged(
     effect = entry.intent.effect
     rehearsal.check_may_leave(caller, effect)
     seconds = seconds_left(connector, entry.deadline, context.clock.now())
-    meta = {IDEMPOTENCY_KEY: recovery.idempotency_key(entry), "traceparent": caller.span.traceparent}
-
-    async def send(credential: Credential | None) -> Mapping[str, Any] | McpFailed:
-        headers = {**(credential.headers if credential else {}), "traceparent": caller.span.traceparent}
-        target = Target(connector.spec.url, headers, seconds, fresh=effect is not Effect.READ)
-        try:
-            async with asyncio.timeout(seconds + 1):
-                return await context.mcp.call(target, entry.intent.name, entry.arguments, meta)
-        except McpFailed as exc:
-            return exc
-        except TimeoutError:
-            return McpFailed(Reason.TIMEOUT, "no answer in time", sent=True)
-
+    meta = {IDEMPOTENCY_KEY: recovery.idempotency_key(entry)}
+    fresh = effect is not Effect.READ
     try:
-        found = await with_credential(context.credentials, connector, send, _is_refused)
+        found = await asking_system.ask_tool(
+            context, caller, connector, entry.intent.name, entry.arguments, seconds, meta=meta, fresh=fresh
+        )
     except SecretUnusable as exc:
         return outcomes.of_failure(effect, Fault(exc.reason, exc.message), touched=False), None
     except asyncio.CancelledError:
@@ -160,10 +150,6 @@ async def exchanged(
         return outcomes.of_failure(effect, _fault(connector, found), touched=found.ran), None
     outcome = outcomes.of_tool_result(found, effect, context.settings.max_shown)
     return outcome, found if outcome.state is not CallState.UNKNOWN else None
-
-
-def _is_refused(found: Mapping[str, Any] | McpFailed) -> bool:
-    return isinstance(found, McpFailed) and found.reason is Reason.UNAUTHORIZED
 
 
 def _fault(connector: Connector, failed: McpFailed) -> Fault:

@@ -12,13 +12,13 @@ from typing import Any, Final, assert_never
 from proctor.api import digest
 from proctor.api.connector import Connector, ConnectorType
 from proctor.api.fields import format_time
+from proctor_gateway.asking_system import list_tools
 from proctor_gateway.calling import with_credential
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credential
 from proctor_gateway.reasons import Reason
 from proctor_gateway.upstream.http import Patience, UpstreamFailed
-from proctor_gateway.upstream.mcp import McpFailed, Target
 
 _LONGEST_SECONDS: Final = 10.0
 _MOST_MODELS: Final = 256
@@ -104,16 +104,7 @@ def _ids(body: bytes) -> list[str] | None:
 
 
 async def _tools(context: Context, connector: Connector) -> Finding:
-    async def send(credential: Credential | None) -> Sequence[dict[str, Any]] | McpFailed:
-        headers = credential.headers if credential else {}
-        try:
-            return await context.mcp.tools(Target(connector.spec.url, headers, _seconds(connector)))
-        except McpFailed as exc:
-            return exc
-
-    found = await with_credential(context.credentials, connector, send, is_refused)
-    if isinstance(found, McpFailed):
-        raise found
+    found = await list_tools(context.mcp, context.credentials, connector, _seconds(connector))
     tools = [
         {
             "name": each["name"],
@@ -123,11 +114,6 @@ async def _tools(context: Context, connector: Connector) -> Finding:
         for each in sorted(found, key=lambda each: str(each["name"]))
     ]
     return Finding(Reason.REACHABLE, f"{len(tools)} tools", tools=tools)
-
-
-def is_refused(found: object) -> bool:
-    """Whether the system refused the credential."""
-    return isinstance(found, McpFailed) and found.reason is Reason.UNAUTHORIZED
 
 
 def _seconds(connector: Connector) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from typing import Any, Final
 
 from proctor.api.cel import ExpressionError, Language, Type
 from proctor.api.connector import Connector, Effect, Verification
-from proctor_gateway.calling import Caller, seconds_left, with_credential
+from proctor_gateway.asking_system import ask_tool
+from proctor_gateway.calling import Caller, seconds_left
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
-from proctor_gateway.credentials import Credential
 from proctor_gateway.ledger import Entry
-from proctor_gateway.reasons import Reason
-from proctor_gateway.upstream.mcp import McpFailed, Target
+from proctor_gateway.upstream.mcp import McpFailed
 
 _APPLIED: Final = Language(result=Type.ANY, args=Type.OBJECT, key=Type.TEXT)
 
@@ -93,26 +91,10 @@ async def ask(
     if arguments is None:
         return Unclear("the call lacks an argument that the probe needs")
     seconds = seconds_left(connector, entry.deadline, context.clock.now())
-
-    async def send(credential: Credential | None) -> Mapping[str, Any] | McpFailed:
-        headers = {**(credential.headers if credential else {}), "traceparent": caller.span.traceparent}
-        target = Target(connector.spec.url, headers, seconds)
-        try:
-            async with asyncio.timeout(seconds + 1):
-                return await context.mcp.call(target, verify.tool, arguments, {"traceparent": caller.span.traceparent})
-        except McpFailed as exc:
-            return exc
-        except TimeoutError:
-            return McpFailed(Reason.TIMEOUT, "no answer in time", sent=True)
-
     try:
-        found = await with_credential(context.credentials, connector, send, _is_refused)
+        found = await ask_tool(context, caller, connector, verify.tool, arguments, seconds)
     except SecretUnusable as exc:
         return Unclear(exc.message)
     if isinstance(found, McpFailed):
         return Unclear(f"{verify.tool}: {found.message}")
     return read(verify, found, entry.arguments, key)
-
-
-def _is_refused(found: Mapping[str, Any] | McpFailed) -> bool:
-    return isinstance(found, McpFailed) and found.reason is Reason.UNAUTHORIZED

@@ -12,9 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from proctor.api.connector import Connector
 from proctor_gateway.allowances import Allowances
-from proctor_gateway.calling import with_credential
+from proctor_gateway.asking_system import list_tools
 from proctor_gateway.catalog import Catalog
 from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.known import Known
@@ -22,7 +21,7 @@ from proctor_gateway.cluster.port import Cluster, Kind
 from proctor_gateway.cluster.watch import Watcher
 from proctor_gateway.consent import Consent
 from proctor_gateway.context import Context
-from proctor_gateway.credentials import Credential, Credentials
+from proctor_gateway.credentials import Credentials
 from proctor_gateway.draws import Draws
 from proctor_gateway.endings import Endings
 from proctor_gateway.errors import StoreAway
@@ -35,7 +34,6 @@ from proctor_gateway.keyring import Keyring
 from proctor_gateway.ledger import Ledger
 from proctor_gateway.listeners import Listener, listening
 from proctor_gateway.metrics import Metrics
-from proctor_gateway.probe import is_refused
 from proctor_gateway.readiness import Readiness
 from proctor_gateway.record.keeper import Keeper, kept
 from proctor_gateway.record.keys import obtain
@@ -58,7 +56,7 @@ from proctor_gateway.tokens import SigningKey, Tokens
 from proctor_gateway.trials import Trials
 from proctor_gateway.upkeep import Upkeep
 from proctor_gateway.upstream.http import Http
-from proctor_gateway.upstream.mcp import Mcp, McpFailed, Target
+from proctor_gateway.upstream.mcp import Mcp
 
 log = structlog.get_logger(__name__)
 
@@ -169,7 +167,7 @@ async def _context(world: World, database: Database, tokens: Tokens, stack: cont
         identities=Identities(world.cluster, database, clock, settings),
         credentials=credentials,
         bundles=Bundles(world.cluster, database),
-        catalog=Catalog(lambda connector: tools_of(mcp, credentials, connector)),
+        catalog=Catalog(lambda each: list_tools(mcp, credentials, each, each.spec.limits.timeout.total_seconds())),
         keyring=Keyring(database, clock, tokens),
         ledger=Ledger(database, clock, metrics, settings.replay_patience, world.instance),
         flights=Flights(),
@@ -181,22 +179,6 @@ async def _context(world: World, database: Database, tokens: Tokens, stack: cont
         models=models,
         mcp=mcp,
     )
-
-
-async def tools_of(mcp: Mcp, credentials: Credentials, connector: Connector) -> Sequence[dict[str, Any]]:
-    """The tools that the connector's system offers. Raises McpFailed or SecretUnusable."""
-
-    async def send(credential: Credential | None) -> Sequence[dict[str, Any]] | McpFailed:
-        headers = credential.headers if credential else {}
-        try:
-            return await mcp.tools(Target(connector.spec.url, headers, connector.spec.limits.timeout.total_seconds()))
-        except McpFailed as exc:
-            return exc
-
-    found = await with_credential(credentials, connector, send, is_refused)
-    if isinstance(found, McpFailed):
-        raise found
-    return found
 
 
 def _listeners(world: World, context: Context, intake: Intake, trials: Trials, readiness: Readiness) -> list[Listener]:
