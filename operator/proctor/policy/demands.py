@@ -24,13 +24,14 @@ _LANGUAGES: Final = {
 }
 
 
-def findings(agent: Agent, connectors: Mapping[str, Connector], effective: Effective) -> Iterator[Finding]:
+def findings(
+    agent: Agent,
+    connectors: Mapping[str, Connector],
+    effective: Effective,
+    at: frozenset[CheckedAt] = frozenset({CheckedAt.ADMISSION, CheckedAt.ROLLOUT}),
+) -> Iterator[Finding]:
     """The demands at Admission and at Rollout that the agent does not meet. What cannot be evaluated is not met."""
-    rules = [
-        each
-        for each in effective.of("expressions", PolicyExpression)
-        if each.content.at in {CheckedAt.ADMISSION, CheckedAt.ROLLOUT}
-    ]
+    rules = [each for each in effective.of("expressions", PolicyExpression) if each.content.at in at]
     if not rules:
         return
     body = dumped(agent)
@@ -68,6 +69,11 @@ def applies(when: str, arguments: Mapping[str, Any], tool: str, connector: str) 
         return True
 
 
+def fault_of_condition(when: str) -> str | None:
+    """Why a rule's condition on a call does not compile; None if it does."""
+    return _ARGUMENTS.fault(when)
+
+
 def is_like(value: str, pattern: str) -> bool:
     """Whether the whole value is as the pattern (RE2) says. A pattern that is none matches nothing."""
     try:
@@ -84,7 +90,7 @@ def faults(policy: AnyPolicy) -> Iterator[tuple[str, str]]:
             yield f"spec.expressions[{each.name}]", fault
     tools = policy.spec.tools
     for index, approval in enumerate(tools.approval if tools else ()):
-        fault = _ARGUMENTS.fault(approval.when) if approval.when else None
+        fault = fault_of_condition(approval.when) if approval.when else None
         if fault is not None:
             yield f"spec.tools.approval[{index}].when", fault
 

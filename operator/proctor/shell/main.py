@@ -19,8 +19,10 @@ import structlog
 
 from proctor.shell import logs
 from proctor.shell.accountant import Accountant
+from proctor.shell.admission import Admission
 from proctor.shell.anchoring import Anchorer
 from proctor.shell.cache import Cache
+from proctor.shell.certificates import Certificates
 from proctor.shell.client import Client
 from proctor.shell.clock import SystemClock
 from proctor.shell.collector import Collector
@@ -41,6 +43,7 @@ from proctor.shell.runner import Runner
 from proctor.shell.settings import Settings
 from proctor.shell.stateless import NoMemories
 from proctor.shell.watches import Watches
+from proctor.shell.webhook import Webhook
 
 _FINISH_SECONDS = 5.0
 
@@ -80,6 +83,9 @@ class _Process:
     """Where what was decided is told; without it, nowhere."""
     accountant: Accountant | None = None
     """Looks at the budgets; without it their status stays as it was."""
+    certificates: Certificates | None = None
+    webhook: Webhook | None = None
+    """Judges what crosses objects when it is written; without it, that is judged later."""
     is_filled: bool = False
 
     def listen(self) -> None:
@@ -118,6 +124,8 @@ async def _run(settings: Settings) -> int:
             return await _until_told(process)
         finally:
             await process.elector.release()
+            if process.webhook is not None:
+                await process.webhook.stop()
             await health.stop()
             await client.close()
 
@@ -148,6 +156,7 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         clock=clock,
         monotonic=time.monotonic,
     )
+    certificates = _certificates(settings, client, leadership, clock)
     record = RecordClient(session, settings.internal_url(), settings.gateway_token_file)
     return _Process(
         anchorer=Anchorer(kube, record, clock, settings.namespace, settings.record_retention(), settings.anchor_file),
@@ -163,10 +172,21 @@ def _assemble(settings: Settings, client: Client, session: aiohttp.ClientSession
         intake=intake,
         identity=identity,
         told_to_stop=asyncio.Event(),
+        certificates=certificates,
+        webhook=Webhook(Admission(kube, cache, clock), certificates.context) if certificates else None,
         accountant=Accountant(cache, queue, gateway, ports.usages, clock),
         collector=Collector(cache, queue, gateway, ports.indicators, clock, kube.has_rules),
         reporter=Reporter(cache, queue, gateway, ports.reports, clock, kube.report_kind),
     )
+
+
+def _certificates(
+    settings: Settings, client: Client, leadership: Leadership, clock: SystemClock
+) -> Certificates | None:
+    if settings.webhook_port is None:
+        return None
+    poll = settings.certificate_poll_seconds
+    return Certificates(client, leadership, clock, settings.namespace, settings.lifetimes(), poll)
 
 
 async def _until_told(process: _Process) -> int:
@@ -209,8 +229,12 @@ def _explain(work: asyncio.Task[None]) -> None:
 async def _work(process: _Process) -> None:
     await process.watches.fill()
     process.is_filled = True
-    # A standby watches too: it leads with a warm cache.
+    # A standby watches too: it leads with a warm cache, and judges what is written as the leader does.
     async with asyncio.TaskGroup() as group:
+        if process.certificates is not None:
+            group.create_task(process.certificates.follow())
+        if process.webhook is not None and process.settings.webhook_port is not None:
+            await process.webhook.start(process.settings.webhook_port)
         group.create_task(_forever(process.watch(), "the watches ended"))
         group.create_task(process.watches.check(process.settings.relist_seconds))
         group.create_task(_lead(process))
@@ -238,6 +262,8 @@ async def _lead(process: _Process) -> None:
             beside.append(group.create_task(process.reporter.run()))
         if process.accountant is not None:
             beside.append(group.create_task(process.accountant.run()))
+        if process.certificates is not None:
+            beside.append(group.create_task(process.certificates.renew()))
         await process.runner.run()
         for each in beside:
             each.cancel()

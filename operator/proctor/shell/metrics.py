@@ -23,3 +23,12 @@ RECORDS_WAITING = Gauge("proctor_operator_records_waiting", "Decisions that the 
 RECORDS_LOST = Counter("proctor_operator_records_lost_total", "Decisions that the record could not be told of.")
 ANCHORED = Gauge("proctor_record_anchored_timestamp_seconds", "When all logs of the record were last looked at.")
 ANCHOR_ALARMS = Counter("proctor_record_alarms_total", "Looks at a log that was not what it had been.", ["reason"])
+ADMISSIONS = Counter("proctor_operator_admissions_total", "Answers of the webhook.", ["resource", "answer"])
+ADMISSION_DURATION = Histogram(
+    "proctor_operator_admission_duration_seconds",
+    "How long the webhook took to answer.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
+)
+CERTIFICATE_ENDS = Gauge(
+    "proctor_operator_webhook_certificate_end_timestamp_seconds", "When the certificate that is served with ends."
+)

@@ -58,20 +58,24 @@ def standing_of(
 ) -> Standing:
     """How the agent stands with its policies now."""
     cache, namespace = ports.cache, agent.metadata.namespace
-    bodies = [
-        *cache.within("ClusterPolicy", ""),
-        *cache.within("Policy", namespace),
-    ]
-    found = [(body, _parsed.of(body)) for body in bodies]
+    policies, unreadable = policies_of(cache, namespace)
     return stand(
         agent,
         {name: each for name, each in connectors.items() if each is not None},
-        [policy for _, policy in found if policy is not None],
-        _labels_of(cache, namespace),
-        tuple(f"{body['kind']} {body['metadata']['name']}" for body, policy in found if policy is None),
+        policies,
+        labels_of(cache, namespace),
+        unreadable,
         _isolation(agent, measured),
         ports.clock.now(),
     )
+
+
+def policies_of(cache: Cache, namespace: str) -> tuple[list[AnyPolicy], tuple[str, ...]]:
+    """The policies that may mean agents of the namespace, and those of them that this version cannot read."""
+    bodies = [*cache.within("ClusterPolicy", ""), *cache.within("Policy", namespace)]
+    found = [(body, _parsed.of(body)) for body in bodies]
+    unreadable = tuple(f"{body['kind']} {body['metadata']['name']}" for body, policy in found if policy is None)
+    return [policy for _, policy in found if policy is not None], unreadable
 
 
 def _isolation(agent: Agent, measured: Isolation) -> NetworkIsolation:
@@ -82,7 +86,8 @@ def _isolation(agent: Agent, measured: Isolation) -> NetworkIsolation:
     return measured.state
 
 
-def _labels_of(cache: Cache, namespace: str) -> Mapping[str, str]:
+def labels_of(cache: Cache, namespace: str) -> Mapping[str, str]:
+    """The labels of the namespace."""
     body = cache.get("Namespace", "", namespace)
     labels: Mapping[str, str] = (body or {}).get("metadata", {}).get("labels") or {}
     return labels
@@ -106,7 +111,7 @@ def _marks(body: Manifest, cache: Cache) -> Marks:
     metadata: dict[str, Any] = body["metadata"]
     namespace = metadata["namespace"]
     tier = body.get("spec", {}).get("riskTier", "Limited")
-    return Marks(namespace, metadata["name"], metadata.get("labels") or {}, tier, _labels_of(cache, namespace))
+    return Marks(namespace, metadata["name"], metadata.get("labels") or {}, tier, labels_of(cache, namespace))
 
 
 def _standing(body: Manifest) -> PolicyStanding | None:

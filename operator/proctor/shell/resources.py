@@ -73,4 +73,13 @@ REPORTS: Final = (
 
 BY_KIND: Final = {each.kind: each for each in (*WATCHED, RULES, *REPORTS)}
 EVENT: Final = Resource("Event", "events.k8s.io", "v1", "events")
+SECRET: Final = Resource("Secret", "", "v1", "secrets")
+"""One, by its name: that of the webhook's certificates."""
+WEBHOOK: Final = Resource(
+    "ValidatingWebhookConfiguration",
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
 LEASE: Final = Resource("Lease", "coordination.k8s.io", "v1", "leases")

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from proctor.api import names
+from proctor.plan.certificates import Lifetimes
 from proctor.plan.world import Platform
 
 
@@ -39,6 +40,10 @@ class Settings(BaseSettings):
     anchor_seconds: Annotated[int, Field(ge=5, description="Between two looks at the record's checkpoints.")] = 60
     anchor_file: Annotated[Path | None, Field(description="A file that gets a line for each anchor, beside.")] = None
     record_retention_days: Annotated[int, Field(ge=1, description="As PROCTOR_GATEWAY_RECORD_RETENTION: days.")] = 190
+    webhook_port: Annotated[int | None, Field(description="Of the admission webhook; absent: none is served.")] = None
+    certificate_poll_seconds: Annotated[int, Field(ge=1, description="Between two looks at the certificates.")] = 30
+    certificate_seconds: Annotated[int, Field(ge=10, description="Lifetime of a serving certificate.")] = 90 * 86_400
+    authority_seconds: Annotated[int, Field(ge=20, description="Lifetime of what signs them.")] = 365 * 86_400
     port: Annotated[int, Field(description="Of /metrics, /healthz and /readyz.")] = 8080
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
@@ -56,6 +61,10 @@ class Settings(BaseSettings):
             reference_poll_seconds=self.reference_poll_seconds,
             isolation_max_age_seconds=self.isolation_max_age_seconds,
         )
+
+    def lifetimes(self) -> Lifetimes:
+        """How long the webhook's certificates last."""
+        return Lifetimes(timedelta(seconds=self.authority_seconds), timedelta(seconds=self.certificate_seconds))
 
     def record_retention(self) -> timedelta:
         """How long the gateway keeps a closed log: one that is gone before is missed."""
