@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from proctor.api.agent import Cause, Confidence, Fallback
+from proctor.api.agent import Cause, Confidence, Fallback, Output
 from proctor_gateway.calls import Call
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import Fault, Phase
@@ -39,6 +39,8 @@ class Legs:
     confidence: Confidence | None = None
     timeout: timedelta = timedelta(0)
     agents: Mapping[str, str] = field(default_factory=dict)
+    output: Output | None = None
+    """The form of an answer: also of a person's."""
 
 
 NONE: Final = Legs()

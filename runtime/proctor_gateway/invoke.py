@@ -7,13 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema
-from jsonschema.exceptions import SchemaError, best_match
-from jsonschema.validators import validator_for
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
 from proctor.api.agent import Output
+from proctor.policy import forms
 from proctor_gateway.calls import Call
 from proctor_gateway.context import Context
 from proctor_gateway.dispatch import Pod
@@ -90,8 +85,9 @@ def _refusal(status: int, said: Mapping[str, Any], calls: Sequence[Call]) -> Att
     word, detail = said.get("reason"), str(said.get("detail") or f"the agent answers {status}")[:_QUOTED]
     if status in _BUSY and word in {None, Reason.AGENT_UNAVAILABLE}:
         return NotTaken(Fault(Reason.AGENT_UNAVAILABLE, f"the pod takes no task now: {detail}"))
-    if word == Reason.INTERRUPTED:
-        return Lost(Fault(Reason.INTERRUPTED, detail))
+    if word in {Reason.INTERRUPTED, Reason.STORE_UNAVAILABLE}:
+        # A call that could not be written down was not made: the next attempt asks it when the store is back.
+        return Lost(Fault(Reason(word), detail))
     known = Reason(word) if word in set(Reason) else None
     return Broke(fault_of(known, detail, calls))
 
@@ -100,19 +96,14 @@ def _mismatch(value: Any, output: Output | None) -> Fault | None:
     """What is wrong with the output's form, if anything. References are resolved within the schema, never fetched."""
     if output is None:
         return None
-    schema = output.schema_
-    kind = validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-        found = best_match(kind(schema, registry=Registry()).iter_errors(value))
-    except (SchemaError, Unresolvable) as exc:
-        return Fault(Reason.INVALID_OUTPUT, f"output.schema itself is not valid: {str(exc)[:200]}")
-    except RecursionError:
-        return Fault(Reason.INVALID_OUTPUT, "the output is nested too deeply to be checked")
+    found = forms.mismatch(value, output.schema_)
     if found is None:
         return None
-    where = "/".join(str(step) for step in found.absolute_path)
-    return Fault(Reason.INVALID_OUTPUT, f"the output does not match output.schema at /{where}: {found.message[:300]}")
+    if found.is_schemas:
+        return Fault(Reason.INVALID_OUTPUT, f"output.schema itself is not valid: {found.message}")
+    return Fault(
+        Reason.INVALID_OUTPUT, f"the output does not match output.schema at /{'/'.join(found.path)}: {found.message}"
+    )
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

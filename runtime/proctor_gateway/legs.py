@@ -25,4 +25,4 @@ async def legs_of(context: Context, task: Task) -> Legs:
     serving = {name: each for name, each in named.items() if each is not None and not each.spec.suspend}
     revisions = {name: each.status.revision.stable for name, each in serving.items()}
     agents = {name: revision for name, revision in revisions.items() if revision}
-    return Legs(behaviour.fallbacks, behaviour.confidence, behaviour.limits.timeout, agents)
+    return Legs(behaviour.fallbacks, behaviour.confidence, behaviour.limits.timeout, agents, behaviour.output)

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from proctor.api import digest, names
-from proctor.api.agent import Human
+from proctor.api.agent import Human, Output
 from proctor.api.approval import ApprovalSpec, Approvers, Asking, StepSubject, Subject, ToolCallSubject
+from proctor.policy import forms
 from proctor_gateway.calls import Intent
 from proctor_gateway.tasks import Fault
 
@@ -28,21 +29,29 @@ class Asker:
     principal: str
 
 
+@dataclass(frozen=True)
+class Unanswered:
+    """Why an agent gave no answer, and the form that an answer must have."""
+
+    fault: Fault
+    output: Output | None
+
+
 def name_of(agent: str, subject: str, task: str, sequence: int) -> str:
     """The Approval's name: the same for the same question of the same task, another for any other."""
     return names.fit(f"{agent}-{digest.short([subject, task, sequence], 12)}")
 
 
-def put_to_people(row: Any, leg: int, people: Human, fault: Fault, now: datetime) -> ApprovalSpec:
+def put_to_people(row: Any, leg: int, people: Human, why: Unanswered, now: datetime) -> ApprovalSpec:
     """The question that an agent could not answer. `row` is its task's row."""
     shown = row.input if len(digest.canonical(row.input)) <= _MOST_INPUT else "too large to be shown: see the task"
     step = StepSubject(run=row.id, step=f"fallback-{leg}", input=shown)
     subject: dict[str, Any] = step.model_dump(mode="json", by_alias=True)
-    said = f"{row.agent} could not answer ({fault.reason}: {fault.message[:500]}). What is the answer?"
+    said = f"{row.agent} could not answer ({why.fault.reason}: {why.fault.message[:500]}). What is the answer?"
     return ApprovalSpec(
         subject=Subject(digest=digest.sha256({"step": subject}), step=step),
         question=said,
-        answer_schema={"type": "object", "required": ["output"], "properties": {"output": {}}},
+        answer_schema=forms.of_answer(why.output.schema_ if why.output else None),
         approvers=Approvers(groups=people.groups),
         requested_by=row.principal[:256],
         deadline=(now + people.timeout).replace(microsecond=0),
@@ -63,7 +72,7 @@ def put(asker: Asker, intent: Intent, question: str, asking: Asking | None, now:
     subject: dict[str, Any] = call.model_dump(mode="json", by_alias=True)
     return ApprovalSpec(
         subject=Subject(digest=digest.sha256({"toolCall": subject}), tool_call=call),
-        question=f"{question} May {asker.agent} call {intent.connector}/{intent.name}?"[:4096],
+        question=f"{_sentence(question)} May {asker.agent} call {intent.connector}/{intent.name}?"[:4096],
         approvers=Approvers(users=whom.users, groups=whom.groups),
         quorum=whom.quorum,
         requested_by=asker.principal[:256],
@@ -71,3 +80,7 @@ def put(asker: Asker, intent: Intent, question: str, asking: Asking | None, now:
         deadline=(now + whom.timeout).replace(microsecond=0),
         on_timeout=whom.on_timeout,
     )
+
+
+def _sentence(said: str) -> str:
+    return said if said.endswith((".", "?", "!")) else f"{said}."

@@ -183,3 +183,41 @@ def test_a_script_that_has_looked_may_answer(serve: Callable[..., Any]) -> None:
     server = Server(approval())
     assert serve(server, "approve", "refunds-1", "--yes", "--digest", DIGEST).exit_code == 0
     assert len(server.written) == 1
+
+
+STEP = {"run": "01a2", "step": "fallback-1", "epoch": 0, "input": "refund of O-1?"}
+FORM = {"type": "object", "required": ["decision"], "properties": {"decision": {"enum": ["approve", "decline"]}}}
+
+
+def an_open_question() -> dict[str, Any]:
+    """One that asks for an answer of that form instead of the agent's."""
+    body = approval()
+    body["spec"]["subject"] = {"digest": digest.sha256({"step": STEP}), "step": STEP}
+    body["spec"]["answerSchema"] = {"type": "object", "required": ["output"], "properties": {"output": FORM}}
+    return body
+
+
+ANSWERS = {
+    "another word": (["--answer", '{"decision": "maybe"}'], "answer.decision does not have the form"),
+    "a field that is missing": (["--answer", "{}"], "'decision' is a required property"),
+    "no answer at all": ([], "it asks for an answer; give it with --answer JSON"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_of_another_form_is_not_written(serve: Callable[..., Any], words: list[str], said: str) -> None:
+    """The form is shown, and who misses it is told the field."""
+    server = Server(an_open_question())
+    result = serve(server, "approve", "refunds-1", *words, stdin="y\n")
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+    assert server.written == []
+    assert '"enum"' in result.output
+
+
+def test_an_answer_of_the_form_is_written_and_a_rejection_needs_none(serve: Callable[..., Any]) -> None:
+    """As part of the vote."""
+    server = Server(an_open_question())
+    assert serve(server, "approve", "refunds-1", "--answer", '{"decision": "decline"}', stdin="y\n").exit_code == 0
+    assert server.written[0][2]["status"]["votes"][0]["answer"] == {"output": {"decision": "decline"}}
+    assert serve(Server(an_open_question()), "reject", "refunds-1", stdin="y\n").exit_code == 0

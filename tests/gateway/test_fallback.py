@@ -137,6 +137,33 @@ async def test_people_answer_when_nobody_else_can(gateway: House):
     assert (ended["phase"], ended["output"], ended["servedBy"]) == ("Succeeded", {"decision": "decline"}, "human")
 
 
+FORM = {"type": "object", "required": ["decision"], "properties": {"decision": {"$ref": "#/$defs/word"}}}
+SCHEMA = {**FORM, "$defs": {"word": {"enum": ["approve", "decline"]}}}
+ANSWERED = {
+    "of the form": ({"output": {"decision": "decline"}}, "Succeeded", None),
+    "another word": ({"output": {"decision": "maybe"}}, "Failed", "the answer of alice does not match"),
+    "no answer": (None, "Failed", "alice agreed, and gave no answer"),
+}
+
+
+@pytest.mark.parametrize(("answer", "phase", "said"), ANSWERED.values(), ids=ANSWERED)
+async def test_an_answer_of_people_has_the_form_that_the_agents_must_have(gateway: House, answer, phase, said):
+    """The Approval says which; what is of another form is no answer, however the vote was written."""
+    gateway.declare(output={"schema": SCHEMA}, fallbacks=[{"after": ["Any"], "human": {"groups": ["leads"]}}])
+    async with gateway.pod("one"):
+        task = (await gateway.task({"answer": {"decision": "perhaps"}})).json()["id"]
+        await gateway.in_phase(task, "InputRequired")
+        await eventually(lambda: gateway.cluster.objects(Kind.APPROVAL))
+        (approval,) = gateway.cluster.objects(Kind.APPROVAL)
+        assert approval["spec"]["answerSchema"]["properties"]["output"]["required"] == ["decision"]
+        vote = {"user": "alice", "decision": "Approve", "digest": approval["spec"]["subject"]["digest"]}
+        vote |= {"answer": answer} if answer else {}
+        gateway.cluster.apply(Kind.APPROVAL, {**approval, "status": {"votes": [vote]}})
+        ended = await gateway.ended(task)
+    assert ended["phase"] == phase
+    assert said is None or (ended["error"]["reason"] == "InvalidOutput" and said in ended["error"]["message"])
+
+
 async def test_another_agent_answers_with_what_it_may_do_itself(gateway: House):
     """An answer that is not sure enough goes to the other agent, with its own revision and its own pods."""
     spec = objects.agent_spec(instructions="Be simple.")

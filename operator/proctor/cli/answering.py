@@ -50,6 +50,7 @@ def answer(cluster: Cluster, given: Given) -> None:
         terminal.note(draw.whole(found, voting.effect_of(cluster, found), now))
         if given.answer.filled is not None:
             terminal.note(Text(f"Filled in     {printable(json.dumps(given.answer.filled))}", "warn"))
+        voting.check(found, given.answer, now)
         typer.confirm(f"{given.answer.decision}?", abort=True, err=True)
     user = voting.vote(cluster, found, given.answer, now)
     terminal.note(Text(f"{given.name}: {given.answer.decision} by {printable(user)}", "good"))

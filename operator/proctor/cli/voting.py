@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from proctor.api import digest, names
-from proctor.api.approval import Approval
+from proctor.api.approval import APPROVE, Approval
 from proctor.api.fields import format_time
 from proctor.api.meta import Invalid
 from proctor.cli.cluster import APPLY_PATCH, Cluster
 from proctor.cli.errors import CliError, Misused
 from proctor.cli.resources import CONNECTORS, Resource
+from proctor.policy import forms
 from proctor.policy.votes import Pending, tally
 
 APPROVALS: Final = Resource(names.API_VERSION, "Approval", "approvals")
@@ -80,7 +81,7 @@ def whoami(cluster: Cluster) -> str:
 
 def vote(cluster: Cluster, approval: Approval, answer: Answer, now: datetime) -> str:
     """Write the person's vote; who it was written for. The API server holds that it is the person's own."""
-    _check(approval, answer, now)
+    check(approval, answer, now)
     user = whoami(cluster)
     if any(each.user == user for each in approval.status.votes):
         raise CliError(f"{user} has voted on {approval.metadata.name}: a vote is not changed")
@@ -102,7 +103,8 @@ def vote(cluster: Cluster, approval: Approval, answer: Answer, now: datetime) ->
     return user
 
 
-def _check(approval: Approval, answer: Answer, now: datetime) -> None:
+def check(approval: Approval, answer: Answer, now: datetime) -> None:
+    """Whether the answer is one that the question takes. Raises Misused or CliError, which say why not."""
     name = approval.metadata.name
     options = [option.name for option in approval.spec.choices]
     if answer.decision not in options:
@@ -112,8 +114,23 @@ def _check(approval: Approval, answer: Answer, now: datetime) -> None:
         raise Misused(f"{name}: it asks about no call of a tool, so there are no arguments to set")
     if "output" in filled and subject.step is None:
         raise Misused(f"{name}: it asks for no answer of one's own")
+    _check_form(approval, answer)
     if not is_open(approval, now):
         raise CliError(f"{name} is decided or over: an answer changes nothing any more")
+
+
+def _check_form(approval: Approval, answer: Answer) -> None:
+    """What is filled in must have the form that is asked for. Raises Misused, which names the field."""
+    name, form = approval.metadata.name, approval.spec.answer_schema
+    if form is None or answer.decision != APPROVE.name:
+        return
+    hint = f"kubectl proctor approvals {name} -n {approval.metadata.namespace}    shows the form"
+    if answer.filled is None:
+        raise Misused(f"{name}: it asks for an answer; give it with --answer JSON", hint)
+    found = forms.mismatch(answer.filled, form)
+    if found is not None:
+        where = ".".join(("answer", *found.path[1:]))
+        raise Misused(f"{name}: {where} does not have the form that is asked for: {found.message}", hint)
 
 
 def _readable(body: dict[str, Any]) -> Approval | None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from proctor.api.agent import Output
 from proctor.api.approval import ApprovalSpec
+from proctor.policy import forms
 from proctor_gateway import questions, recording
 from proctor_gateway.calls import CallState, Intent
 from proctor_gateway.fallback import Hop
@@ -31,8 +33,7 @@ class Decided:
     fault: Fault | None
     arguments: Mapping[str, Any] | None
     output: Any = None
-    """What people answered instead of an agent."""
-    has_output: bool = False
+    """What people answered instead of an agent, of the form that it must have."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,13 @@ def ask(connection: sa.Connection, intent: Intent, verdict: Ask, sequence: int, 
     return Fault(Reason.INPUT_REQUIRED, f"{verdict.question}: it waits for Approval {row.namespace}/{name}")
 
 
-def ask_people(connection: sa.Connection, row: Any, hop: Hop, fault: Fault, now: datetime) -> None:
-    """Ask people for the answer that the agent of that row of `tasks` could not give."""
+def ask_people(
+    connection: sa.Connection, row: Any, hop: Hop, fault: Fault, output: Output | None, now: datetime
+) -> None:
+    """Ask people for the answer, of the form `output`, that the agent of that row of `tasks` could not give."""
     if hop.fallback.human is None:
         raise TypeError("a leg that is no person's asks nobody")
-    spec = questions.put_to_people(row, hop.leg, hop.fallback.human, fault, now)
+    spec = questions.put_to_people(row, hop.leg, hop.fallback.human, questions.Unanswered(fault, output), now)
     _put(connection, row, spec, row.id, -hop.leg)
 
 
@@ -104,12 +107,29 @@ def decided(connection: sa.Connection, task: str, sequence: int) -> Decided | No
         return None
     if row.decision == APPROVE:
         answer = row.answer if isinstance(row.answer, dict) else {}
+        fault = _unfit(row, answer)
+        if fault is not None:
+            return Decided(fault, None)
         edited = answer.get("arguments")
-        return Decided(None, edited if isinstance(edited, dict) else None, answer.get("output"), "output" in answer)
+        return Decided(None, edited if isinstance(edited, dict) else None, answer.get("output"))
     if row.decision == TIMED_OUT:
         return Decided(Fault(Reason.APPROVAL_TIMED_OUT, f"nobody answered Approval {row.name} in time"), None)
     who, said = ", ".join(row.decided_by or ()), f": {row.comment}" if row.comment else ""
     return Decided(Fault(Reason.APPROVAL_REJECTED, f"{who or 'the approvers'} rejected it{said}"), None)
+
+
+def _unfit(row: Any, answer: Mapping[str, Any]) -> Fault | None:
+    """Why what people filled in is not of the form that they were asked for; whoever wrote the vote."""
+    form = row.spec.get("answerSchema")
+    found = forms.mismatch(answer, form) if form is not None else None
+    if found is None:
+        return None
+    who, where = ", ".join(row.decided_by or ()) or "people", "/".join(found.path)
+    if "output" not in answer:
+        return Fault(Reason.INVALID_OUTPUT, f"{who} agreed, and gave no answer")
+    return Fault(
+        Reason.INVALID_OUTPUT, f"the answer of {who} does not match output.schema at /{where}: {found.message}"
+    )
 
 
 def is_due(connection: sa.Connection, task: str) -> bool:

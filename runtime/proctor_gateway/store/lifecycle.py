@@ -156,7 +156,7 @@ def _ended(connection: sa.Connection, row: Any, closing: Closing, end: End, made
         _end(connection, again, End(Phase.SUCCEEDED, hop.fallback.reply, None), closing.now)
         return must_get(connection, closing.task)
     if hop.fallback.human is not None:
-        approvals.ask_people(connection, row, hop, end.fault, closing.now)
+        approvals.ask_people(connection, row, hop, end.fault, closing.legs.output, closing.now)
         return _waiting(connection, closing)
     if hop.continues:
         journal.forget_failures(connection, row.id)
@@ -189,13 +189,8 @@ def answered(connection: sa.Connection, task: str, now: datetime) -> Task | None
     said = None if row is None else approvals.decided(connection, task, -row.leg)
     if row is None or said is None:
         return None
-    if said.fault is not None:
-        end = End(Phase.FAILED, None, said.fault)
-    elif said.has_output:
-        end = End(Phase.SUCCEEDED, said.output, None)
-    else:
-        end = End(Phase.FAILED, None, Fault(Reason.INVALID_OUTPUT, "people agreed, and gave no answer"))
-    _end(connection, row, end, now)
+    phase = Phase.SUCCEEDED if said.fault is None else Phase.FAILED
+    _end(connection, row, End(phase, said.output, said.fault), now)
     return must_get(connection, task)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
-from proctor.api.approval import Approval, ApprovalPhase, OnTimeout
+from proctor.api.approval import Approval, ApprovalPhase, ApprovalSpec, OnTimeout
 from proctor.cli.draw.parts import Column, fields, paragraph, table, text, toned
 from proctor.cli.dump import as_json
 from proctor.cli.views.tone import Tone
@@ -102,6 +102,7 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
             ("Step", text(f"{spec.subject.step.step} of {spec.subject.step.run}")),
             ("Input", JSONHighlighter()(Text(as_json(spec.subject.step.input)))),
         ]
+        pairs += _form(spec)
     else:
         pairs.append(("About", text(about(approval))))
     pairs += [
@@ -112,6 +113,13 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
     ]
     votes = [text(f"{each.user}: {each.decision} {each.comment}".strip()) for each in approval.status.votes]
     return Group(fields([*pairs, ("Votes", Group(*votes) if votes else text("none"))]))
+
+
+def _form(spec: ApprovalSpec) -> Iterator[tuple[str, RenderableType]]:
+    """The form of the answer, if it must have one."""
+    output = (spec.answer_schema or {}).get("properties", {}).get("output")
+    if output:
+        yield "Answer in", JSONHighlighter()(Text(as_json(output)))
 
 
 def _people(approval: Approval) -> str:
