@@ -93,5 +93,9 @@ class Draws:
 
 
 def said(split: Split) -> list[object]:
-    """The part of an upgrade that all instances must have seen alike."""
-    return [split.rollout, split.weight]
+    """The part of an upgrade that all instances must have seen alike.
+
+    The stable revision is part of it: one that was promoted and is taken back loses its traffic at a weight that was 0
+    before and is 0 after.
+    """
+    return [split.rollout, split.weight, split.stable]

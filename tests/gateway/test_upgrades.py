@@ -290,6 +290,22 @@ async def test_a_gateway_that_has_not_heard_is_not_agreed_with(directory: Path, 
         await agreed(one, 0)
 
 
+async def test_who_is_stable_is_agreed_upon_too(directory: Path, postgres: Server):
+    """A revision that was promoted and is taken back has lost its traffic only when every gateway knows the other."""
+    async with two_clusters(directory, postgres) as (one, two):
+        candidate = one.upgrade(0)
+        two.upgrade(0)
+        await agreed(one, 0)
+        revision = {"stable": candidate, "candidate": one.revision}
+        rollout = {"phase": "Aborting", "id": "upgrade-1"}
+        swapped = objects.agent(one.spec, one.revision, revision=revision, rollout=rollout)
+        one.cluster.apply(Kind.AGENT, swapped)
+        await eventually(lambda: lags(one))
+        assert (await asked(one, "/traffic"))["stable"] == candidate
+        two.cluster.apply(Kind.AGENT, swapped)
+        await agreed(one, 0)
+
+
 async def lags(gateway: House) -> bool:
     """Whether the gateway knows weight 0 and not all agree."""
     found = await asked(gateway, "/traffic")

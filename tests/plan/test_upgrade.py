@@ -74,7 +74,13 @@ class Upgraded:
             return Heard()
         items = tuple(each for each in self.tasks if asked.outcomes and each.assignment > asked.outcomes[1])
         traffic = Traffic(
-            as_of=self.now, gateways=1, rollout=told.id, weight=told.weight or 0, agreed=True, begun=self._begun()
+            as_of=self.now,
+            gateways=1,
+            rollout=told.id,
+            stable=self.world.agent.status.revision.stable,
+            weight=told.weight or 0,
+            agreed=True,
+            begun=self._begun(),
         )
         return Heard(
             outcomes=Outcomes(items=items, as_of=self.now) if asked.outcomes else None,
@@ -184,6 +190,27 @@ def test_a_bad_candidate_is_withdrawn_in_order() -> None:
     for _ in range(3):
         it.step(600)
     assert it.phase == "Failed"
+
+
+def test_what_was_promoted_is_withdrawn_when_the_gateways_know_who_is_stable() -> None:
+    """The weight is 0 before and after: only that another revision is stable takes its traffic away."""
+    it = Upgraded()
+    it.until("Collecting")
+    it.serve(20, bad=True)
+    it.step()
+    assert it.phase == "Aborting"
+    rollout, said = rollout_of(it.world.agent.status), it.heard().traffic
+    assert isinstance(said, Traffic)
+    for stable, is_withdrawn in ((it.status["revision"]["candidate"], False), (said.stable, True)):
+        heard = replace(it.world, heard=Heard(traffic=replace_stable(said, stable)))
+        found = upgrade.known_of(heard, rollout, it.now).evidence.traffic
+        assert found is not None
+        assert found.is_withdrawn is is_withdrawn
+
+
+def replace_stable(said: Traffic, stable: str | None) -> Traffic:
+    """The same, of a gateway that takes another revision for the stable one."""
+    return said.model_copy(update={"stable": stable})
 
 
 def test_a_silent_gateway_holds() -> None:

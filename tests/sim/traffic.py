@@ -155,6 +155,7 @@ class LiveTasks:
             as_of=now,
             gateways=1,
             rollout=rollout.get("id") if is_split else None,
+            stable=revision["stable"] if is_split else None,
             weight=rollout.get("weight", 0) if is_split else 0,
             agreed=True,
             in_flight={each: under_way.count(each) for each in set(under_way)},

@@ -78,9 +78,11 @@ class Traffic(Report):
     as_of: Time
     gateways: int = 0
     rollout: str | None = None
+    stable: str | None = None
+    """The revision that has all tasks which are not the candidate's."""
     weight: int = 0
     agreed: bool = False
-    """Whether every live gateway has seen this rollout and this weight."""
+    """Whether every live gateway has seen this rollout, this stable revision and this weight."""
     in_flight: dict[str, int] = Field(default_factory=dict)
     begun: dict[str, int] = Field(default_factory=dict)
     """Tasks that each revision began under this rollout."""

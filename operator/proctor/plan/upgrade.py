@@ -172,9 +172,11 @@ def _traffic(world: World, upgrade: Upgrade) -> facts.Traffic | None:
     if not isinstance(said, Traffic):
         return None
     is_seen = said.rollout == upgrade.id
+    # A revision that was promoted and is taken back is withdrawn when all know that another one is stable.
+    is_stable = said.stable == upgrade.stable
     begun = said.begun.get(upgrade.candidate, 0) if is_seen else 0
     return facts.Traffic(
-        is_withdrawn=said.agreed and is_seen and said.weight == 0,
+        is_withdrawn=said.agreed and is_seen and is_stable and said.weight == 0,
         in_flight=said.in_flight.get(upgrade.candidate, 0),
         begun=begun,
     )

@@ -116,5 +116,9 @@ class Upgrades:
             }
 
         found = await self._context.database.read(read)
-        about = {"rollout": split.rollout if split else None, "weight": split.weight if split else 0}
+        about = {
+            "rollout": split.rollout if split else None,
+            "stable": split.stable if split else None,
+            "weight": split.weight if split else 0,
+        }
         return json_response({"asOf": instant(now), **about, **found})
