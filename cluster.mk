@@ -3,7 +3,7 @@
 PROCTOR_CLUSTER ?= dev
 CLUSTER := uv run --no-sync python -m proctor_cluster
 
-.PHONY: cluster images install demo down
+.PHONY: cluster images install demo demo-governance down
 
 cluster: setup ## find or start a Kubernetes, and say which and why
 	@$(CLUSTER) up --name $(PROCTOR_CLUSTER)
@@ -16,6 +16,9 @@ install: setup ## build, load and install proctor
 
 demo: setup ## an agent at work in a cluster of its own
 	@$(CLUSTER) demo --name demo
+
+demo-governance: setup ## what an agent may not do it does not do, and it is proven: rules, people, budgets, the record
+	@$(CLUSTER) demo-governance --name demo
 
 down: setup ## remove the clusters that the targets above started, and all they left
 	@$(CLUSTER) down --name $(PROCTOR_CLUSTER)

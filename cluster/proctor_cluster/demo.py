@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proctor_cluster import diagnosis, install, upgrades
 from proctor_cluster.command import CommandError
 from proctor_cluster.errors import ClusterError
-from proctor_cluster.forward import forwarded
+from proctor_cluster.ledger import payments_for
 from proctor_cluster.progress import progress, say
 from proctor_cluster.stage import Stage, quoted
 
@@ -93,16 +91,9 @@ def _show_task(stage: Stage, task: dict[str, Any]) -> None:
 
 def _show_payment(stage: Stage, order: str) -> None:
     stage.title("What the payments system has in its ledger")
-    cluster = stage.cluster
-    secret = json.loads(cluster.kubectl("-n", _SYSTEMS, "get", "secret", "keys", "-o", "json"))
-    key = base64.b64decode(secret["data"]["payments"]).decode()
-    with forwarded(cluster, _SYSTEMS, "service/payments", 8000) as address:
-        request = urllib.request.Request(f"http://{address}/ledger", headers={"Authorization": f"Bearer {key}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-            ledger = json.load(answer)
-    paid = [payment for payment in ledger["entries"] if payment["order_id"] == order]
+    paid = payments_for(stage.cluster, order)
     if not paid:
-        raise ClusterError(f"no payment for {order} in the ledger: {ledger}")
+        raise ClusterError(f"no payment for {order} in the ledger")
     say(json.dumps(paid, indent=2))
 
 

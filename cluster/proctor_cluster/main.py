@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from proctor_cluster import clusters, demo, images, install
+from proctor_cluster import clusters, demo, governance, images, install
 from proctor_cluster.errors import ClusterError
 from proctor_cluster.progress import say
 from proctor_cluster.settings import Settings
@@ -63,6 +63,11 @@ def show_demo(settings: Settings) -> None:
     demo.demo(settings)
 
 
+def show_governance(settings: Settings) -> None:
+    """Install proctor with an agent that is held to rules, and show that they hold."""
+    governance.governance(settings)
+
+
 COMMANDS: dict[str, Callable[[Settings], None]] = {
     "find": find,
     "up": up,
@@ -70,6 +75,7 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "images": build_images,
     "install": install_proctor,
     "demo": show_demo,
+    "demo-governance": show_governance,
 }
 
 

@@ -1,0 +1,49 @@
+"""The one story of governance, by the program that tells it to people: it checks each turn, and says what it saw."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from proctor_cluster import governance
+from proctor_cluster.engines import ROOT
+from proctor_cluster.settings import Settings
+from tests.e2e.conftest import Installed
+
+_WIDTH = 100
+
+
+@pytest.fixture(scope="module")
+def told(cluster: Installed, settings: Settings) -> str:
+    """All that `make demo-governance` says, in a terminal of a hundred columns."""
+    command = [sys.executable, "-m", "proctor_cluster", "demo-governance", "--name", settings.name]
+    environment = {**os.environ, "COLUMNS": str(_WIDTH)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=420, cwd=ROOT, env=environment, check=False)
+    said = done.stdout + done.stderr
+    cluster.kubectl("delete", "-k", str(governance.SAMPLE), "--ignore-not-found", "--wait=false")
+    assert done.returncode == 0, said
+    return said
+
+
+TURNS = {
+    "nobody answers for it": "spec.owner: Required value",
+    "the policy says more than the agent's team": "Policy/returns require/OutputSchema",
+    "the wrong person": "max is neither one of spec.approvers.users nor in one of spec.approvers.groups",
+    "the right person": "Approve by lena",
+    "paid": '"payment_id"',
+    "the word of a stranger": "tools/sinks: amount of payments/refund",
+    "a task that goes astray": "BudgetExhausted",
+    "the exception": "Inventory: every order is looked at once.",
+    "the record": "whole, and as it was anchored",
+    "the auditor's page": "# What the record says of support/returns",
+}
+
+
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
+def test_the_story_takes_each_of_its_turns(told: str, turn: str) -> None:
+    """The program itself fails when one does not end as it must; here it is seen to be told."""
+    assert turn in told
