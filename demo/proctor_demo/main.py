@@ -27,6 +27,7 @@ examples:
   API_KEY=k proctor-demo crm --port 8002
   API_KEY=k proctor-demo payments --port 8003 --database /tmp/payments.db
   curl -H 'Authorization: Bearer k' http://127.0.0.1:8001/stats       how often each rule answered
+  curl -H 'Authorization: Bearer k' http://127.0.0.1:8002/calls       how often each tool was called
   curl -H 'Authorization: Bearer k' http://127.0.0.1:8003/ledger      what was paid, and how often it was asked for
 """
 DEFAULT_TODAY = date(2026, 11, 16)
