@@ -152,6 +152,14 @@ def test_what_others_wrote_cannot_command_the_terminal() -> None:
     assert "rollout retry refunds -n support" in picture
 
 
+def test_cases_that_are_lost_are_named() -> None:
+    """What stable passes and the candidate does not, and how likely that is by chance."""
+    lost = {"baseline": "1", "regressed": ["too-old", "too-dear"], "chance": "0.03"}
+    exams = [{"name": "golden", "state": "Failed", "passed": 8, "cases": 10, **lost}]
+    seen = view(an_upgrade("Failed", revision={"blocked": ["b" * 10]}, exams=exams))
+    assert "8 of 10 cases (stable 1, lost: too-old, too-dear, by chance 0.03)" in drawn(seen)
+
+
 def test_a_line_is_told_when_something_happens_not_when_a_figure_moves() -> None:
     """The same phase, step, weight and text are one line, whatever the evidence comes to."""
     moved = {**VERDICT, "text": "Collecting 35/60", "harm": {"e": "2.4", "threshold": "20"}}

@@ -37,6 +37,19 @@ def _titles(story: why.Story) -> list[str]:
     return [each.title for each in story.causes]
 
 
+def test_lost_cases_of_an_exam_are_explained() -> None:
+    """With the shares, the margin and the chance: what a person needs to check it."""
+    exam = {"name": "golden", "state": "Failed", "passed": 8, "cases": 10, "baseline": "1"}
+    lost = {**exam, "regressed": ["too-old", "too-dear"], "chance": "0.03"}
+    rollout = {"phase": "Failed", "exams": [lost], "startedAt": "2026-11-22T11:00:00Z"}
+    evals = [{"name": "golden", "configMapRef": {"name": "exam"}}]
+    body = with_status(an_agent(evals=evals), revision={"stable": "a" * 10, "blocked": ["b" * 10]}, rollout=rollout)
+    story = why.story(facts(body, connectors=(ANSWERING,)), OPERATOR, T0)
+    told = next(each for each in story.causes if each.title == "exam golden: cases are lost")
+    for words in ("too-old, too-dear", "stable 1, candidate 8 of 10, maxRegression 0.05", "0.03 of exams"):
+        assert words in told.text, told.text
+
+
 def test_of_a_healthy_agent_there_is_nothing_to_say() -> None:
     """No cause, no step."""
     story = why.story(facts(_healthy(), connectors=(ANSWERING,)), OPERATOR, T0)

@@ -21,7 +21,10 @@ cases:
     expected_output: {decision: approve}
     evaluators:
       - LLMJudge: {rubric: It is polite, connector: llm, model: gpt-5-mini}
-"""
+""" + "".join(
+    f"  - {{name: case-{number}, inputs: C-{number} asks for 40 EUR, expected_output: {{decision: approve}}}}\n"
+    for number in range(11)
+)
 STEPS: list[dict[str, Any]] = [
     {"evals": {}},
     {"replay": {"tasks": 40}},
@@ -59,7 +62,7 @@ def _furnish(world: World) -> None:
     agents.furnish(world)
     metadata = {"name": _EXAM.name, "namespace": NAMESPACE}
     world.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"suite.yaml": _SUITE}})
-    evals = [{"name": "golden", "configMapRef": {"name": _EXAM.name}}]
+    evals = [{"name": "golden", "configMapRef": {"name": _EXAM.name}, "minPass": "0.5"}]
     world.create(agents.agent(evals=evals, rollout=RULES, slos=_SLOS))
 
 
@@ -205,6 +208,13 @@ SCENARIOS = (
         with_tasks((0, instruct("FLUNKS"))),
         _refused("FLUNKS", "ExamFailed", "ExamFailed", 0),
         seconds=20,
+    ),
+    Upgrading(
+        "does worse in its exam than what serves",
+        SERVING,
+        with_tasks((0, instruct("REGRESSES"))),
+        _refused("REGRESSES", "ExamFailed", "ExamFailed", 0),
+        seconds=25,
     ),
     Upgrading(
         "fails the replay",

@@ -1,8 +1,8 @@
 """Live tasks and trials as the gateway has them: drawn by the status that it has seen, good or bad by the revision.
 
 Which revision is good is written in its instructions, so that nothing but the cluster has to be remembered: `FAILS`
-fails half of its live tasks, `WORSENS` those that are run again, `FLUNKS` its exam, and `DECAYS` fails once it is
-stable; any other is good.
+fails half of its live tasks, `WORSENS` those that are run again, `FLUNKS` its exam, `REGRESSES` the second half of its
+exam, and `DECAYS` fails once it is stable; any other is good.
 """
 
 from __future__ import annotations
@@ -212,8 +212,11 @@ class LiveTasks:
                 for number in range(body["tasks"])
                 for revision in body["revisions"]
             ]
-        flunks = "FLUNKS" in self._instructions(body["revision"])
-        return [self._trial(each["key"], body["revision"], is_bad=flunks) for each in body["trials"]]
+        instructions, trials = self._instructions(body["revision"]), body["trials"]
+        right = 0 if "FLUNKS" in instructions else len(trials) // 2 if "REGRESSES" in instructions else len(trials)
+        return [
+            self._trial(each["key"], body["revision"], is_bad=number >= right) for number, each in enumerate(trials)
+        ]
 
     def _trial(self, key: str, revision: str, *, is_bad: bool) -> TrialItem:
         phase, output = ("Failed", None) if is_bad else ("Succeeded", {"decision": "approve"})

@@ -342,6 +342,8 @@ class Eval(Spec):
     """Where the cases are."""
     min_pass: Ratio = Decimal(1)
     """The share of cases that must pass."""
+    max_regression: Ratio = Decimal("0.05")
+    """By how much the share of passed cases may be lower than the stable revision's on the same suite; 1: any."""
     required: bool = True
     """Whether a rollout step `evals` demands it."""
 

@@ -144,7 +144,13 @@ class ExamStatus(Report):
     passed: int = 0
     cases: int = 0
     baseline: Figure | None = None
-    """The share that the stable revision passed."""
+    """The share that the stable revision passed, of the same version of the suite."""
+    regressed: Annotated[
+        tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=16, json_schema_extra=ATOMIC)
+    ] = ()
+    """The first cases that pass on the stable revision and fail on the candidate."""
+    chance: Figure | None = None
+    """How likely so many wrong answers fall on a candidate that is no worse than stable."""
     message: str | None = None
 
 

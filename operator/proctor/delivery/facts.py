@@ -10,6 +10,7 @@ from enum import StrEnum
 from proctor.api import digest
 from proctor.api.rollout import Rollout as Rules
 from proctor.api.rollout import Step
+from proctor.delivery.decision import Outcome
 from proctor.delivery.evidence import Capital
 
 
@@ -108,6 +109,8 @@ class Trial:
 
     result: Result
     message: str = ""
+    told: tuple[Outcome, ...] = ()
+    """What people should know of it beside."""
 
 
 @dataclass(frozen=True)

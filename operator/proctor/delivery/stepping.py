@@ -162,11 +162,13 @@ def _tried(
         exposed = is_exposed(rollout, wanted, evidence)
         type_ = OutcomeType.ROLLED_BACK if exposed else OutcomeType.FAILED
         message = f"{candidate}: {trial.message}; {place.upgrade.stable} goes on serving"
-        return withdrawn(place.upgrade, Cause(type_, failed, message), now, is_exposed=exposed)
+        found = withdrawn(place.upgrade, Cause(type_, failed, message), now, is_exposed=exposed)
+        return replace(found, outcomes=(*trial.told, *found.outcomes))
     if trial.result is Result.UNDECIDED:
         return _undecided(rollout, wanted.rules.analysis.on_inconclusive, trial.message, wanted, evidence, now)
     decision = advanced(place, wanted, evidence, now, trial.message)
-    return Decision(decision.rollout, (Outcome(passed, f"{candidate}: {trial.message}"),), decision.wake_at)
+    told = (*trial.told, Outcome(passed, f"{candidate}: {trial.message}"))
+    return Decision(decision.rollout, told, decision.wake_at)
 
 
 def _collecting(

@@ -57,7 +57,7 @@ def _decided(
         status=report if report != world.agent.status.dump() else None,
         events=(*wanted.told, *_events(world, decision, report)),
         deletions=_deletions(world, rollout),
-        batches=(known.batch,) if known.batch and rollout == before else (),
+        batches=known.batches if rollout == before else (),
         wake_at=_wake_at(world, decision, now),
         rests_on=_evidence_of_refusal(world, before, rollout),
     )

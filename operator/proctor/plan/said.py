@@ -146,6 +146,19 @@ Judgements = dict[tuple[str, str, int], str]
 
 
 @dataclass(frozen=True)
+class Sitting:
+    """What is heard of one revision's exam: its answers, and what judging models said of them."""
+
+    trials: Trials | NoAnswer | None = None
+    judgements: Judgements | NoAnswer | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the gateway was never told what to ask."""
+        return isinstance(self.trials, NoAnswer) and self.trials.is_missing
+
+
+@dataclass(frozen=True)
 class Batch:
     """Trials to run. The same name with the same body is the same batch, however often it is sent."""
 
@@ -161,11 +174,15 @@ class Heard:
     traffic: Traffic | NoAnswer | None = None
     finished: Finished | NoAnswer | None = None
     trials: Trials | NoAnswer | None = None
-    judgements: Judgements | NoAnswer | None = None
+    exam: Sitting = Sitting()
+    """Of the candidate."""
+    baseline: Sitting = Sitting()
+    """Of the stable revision, where it is asked the same."""
 
     @property
     def silence(self) -> NoAnswer | None:
         """The first question that was not answered. That a batch is not known yet is an answer."""
-        answers = (self.outcomes, self.traffic, self.finished, self.trials, self.judgements)
+        sittings = (said for each in (self.exam, self.baseline) for said in (each.trials, each.judgements))
+        answers = (self.outcomes, self.traffic, self.finished, self.trials, *sittings)
         silent = (each for each in answers if isinstance(each, NoAnswer) and not each.is_missing)
         return next(silent, None)

@@ -61,11 +61,10 @@ def _last_seen(world: World, wanted: Wish, known: Known, now: datetime) -> dict[
         return {}
     at_step = progress.rollout_of(world.agent.status)
     verdict = _verdict(world, at_step, wanted, known, now, is_same=True) if at_step else before.verdict
-    kept = known.rehearsed
     return {
         "verdict": verdict,
-        "exams": kept.exams or before.exams,
-        "replay": kept.replay or before.replay,
+        "exams": known.examined.exams or before.exams,
+        "replay": known.rehearsed.replay or before.replay,
         "evidence_ref": before.evidence_ref,
         "exposed": max(before.exposed, known.evidence.traffic.begun if known.evidence.traffic else 0),
     }
@@ -73,7 +72,7 @@ def _last_seen(world: World, wanted: Wish, known: Known, now: datetime) -> dict[
 
 def _trials(known: Known, before: RolloutStatus | None) -> dict[str, object]:
     """What came of the trials: of those of this step, or of those that were before it."""
-    exams = known.rehearsed.exams or (before.exams if before else ())
+    exams = known.examined.exams or (before.exams if before else ())
     return {"exams": exams, "replay": known.rehearsed.replay or (before.replay if before else None)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,8 +21,9 @@ from proctor.delivery.phases import (
     Upgrade,
     Watching,
 )
-from proctor.plan import comparison, evidence, question, rehearsal
+from proctor.plan import baseline, comparison, evidence, examination, question, rehearsal
 from proctor.plan.comparison import Ledger
+from proctor.plan.examination import Examination, Examined
 from proctor.plan.progress import rollout_of
 from proctor.plan.rehearsal import Rehearsed
 from proctor.plan.said import Batch, Finished, NoAnswer, Outcomes, Traffic, Watched
@@ -107,7 +109,8 @@ class Known:
     watch: str | None = None
     """The watch over a promoted revision, as it is to be kept."""
     rehearsed: Rehearsed = field(default_factory=Rehearsed)
-    batch: Batch | None = None
+    examined: Examined = field(default_factory=Examined)
+    batches: tuple[Batch, ...] = ()
     """Trials that the gateway does not know of yet."""
 
 
@@ -138,19 +141,30 @@ def _with_vigil(world: World, upgrade: Upgrade, seen: Evidence) -> Known:
     return Known(replace(seen, alarm=vigil.alarm(run_length)), ledger, kept, keep(vigil))
 
 
+def examination_of(
+    agent: Agent, rollout: Rollout | None, suites: Mapping[str, Manifest | None], owned: tuple[Manifest, ...]
+) -> Examination | None:
+    """The exam that is under way, before anything was heard of it."""
+    return Examination(agent, rollout.place, suites, owned) if isinstance(rollout, Examining) else None
+
+
 def _with_trials(world: World, rollout: Rollout, upgrade: Upgrade, known: Known) -> Known:
-    agent, said = world.agent, world.heard.trials
-    batch = rehearsal.batch_of(agent, rollout, world.suites)
-    baseline = world.child("ConfigMap", rehearsal.name_of_baseline(agent, upgrade.stable))
-    found = rehearsal.rehearsed(agent, rollout, world.suites, said, baseline, world.heard.judgements)
+    taken = examination_of(world.agent, rollout, world.suites, world.children)
+    if taken is not None:
+        heard = replace(taken, of_candidate=world.heard.exam, of_stable=world.heard.baseline)
+        found = examination.examined(heard, is_stable_away=known.evidence.is_away(upgrade.stable))
+        seen = replace(known.evidence, exam=found.trial)
+        return replace(known, evidence=seen, examined=found, batches=found.begins)
+    said = world.heard.trials
+    batch = rehearsal.batch_of(world.agent, rollout)
+    again = rehearsal.rehearsed(world.agent, rollout, said)
     is_unknown = isinstance(said, NoAnswer) and said.is_missing
     seen = replace(
         known.evidence,
-        exam=found.trial if isinstance(rollout, Examining) else None,
-        replay=found.trial if isinstance(rollout, Replaying) else None,
-        mirror=found.trial if isinstance(rollout, Mirroring) else None,
+        replay=again.trial if isinstance(rollout, Replaying) else None,
+        mirror=again.trial if isinstance(rollout, Mirroring) else None,
     )
-    return replace(known, evidence=seen, rehearsed=found, batch=batch if is_unknown else None)
+    return replace(known, evidence=seen, rehearsed=again, batches=(batch,) if batch and is_unknown else ())
 
 
 def _with_ledger(world: World, rollout: Rollout, upgrade: Upgrade, seen: Evidence) -> Known:
@@ -199,9 +213,9 @@ def make_records(world: World, rollout: Rollout, known: Known) -> tuple[Manifest
     if known.ledger is not None:
         record = comparison.make_record(world.agent, upgrade, known.ledger, known.record, known.watch)
         made.append((record, known.record))
-    if known.rehearsed.reports:
-        baseline = rehearsal.make_baseline(world.agent, upgrade, known.rehearsed.reports)
-        made.append((baseline, world.child("ConfigMap", baseline["metadata"]["name"])))
+    for marks in known.examined.results:
+        old = world.child("ConfigMap", baseline.name_of_baseline(world.agent, marks.revision))
+        made.append((baseline.make_baseline(world.agent, marks, old), old))
     return tuple(new for new, old in made if old is None or old.get("data") != new["data"])
 
 

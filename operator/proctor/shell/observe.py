@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -12,9 +13,10 @@ from proctor.api.meta import Invalid, Object, ObjectMeta, Status
 from proctor.plan import isolation, rehearsal, upgrade
 from proctor.plan.acknowledge import KeptWorld
 from proctor.plan.connector import ConnectorWorld, is_probe_due
+from proctor.plan.examination import Examination, Seat
 from proctor.plan.isolation import IsolationWorld
 from proctor.plan.progress import rollout_of
-from proctor.plan.said import Heard
+from proctor.plan.said import Heard, Sitting, Trials
 from proctor.plan.upgrade import Questions
 from proctor.plan.world import Manifest, World
 from proctor.shell.judging import judged
@@ -43,7 +45,7 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         isolation=isolation.measure(probe),
         runtime_classes=frozenset(key.name for key in cache.keys("RuntimeClass")),
         platform=ports.platform,
-        heard=await _heard(agent, asked, suites, ports),
+        heard=await _heard(agent, asked, suites, owned, ports),
         suites=suites,
         standing=standing_of(agent, connectors, isolation.measure(probe), ports),
         indications=ports.indicators.of(namespace, agent.metadata.name),
@@ -52,19 +54,46 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
     )
 
 
-async def _heard(agent: Agent, asked: Questions, suites: Mapping[str, Manifest | None], ports: Ports) -> Heard:
+async def _heard(
+    agent: Agent,
+    asked: Questions,
+    suites: Mapping[str, Manifest | None],
+    owned: tuple[Manifest, ...],
+    ports: Ports,
+) -> Heard:
     """What the gateway says of the agent's upgrade; nothing is asked while none is under way."""
     namespace, name = agent.metadata.namespace, agent.metadata.name
-    batch = rehearsal.batch_to_read(agent, rollout_of(agent.status), suites)
-    trials = await ports.tasks.trials(namespace, name, batch) if batch else None
-    asked_of_judges = rehearsal.questions(rollout_of(agent.status), suites, trials)
+    batch = rehearsal.batch_to_read(agent, rollout_of(agent.status))
+    candidate, stable = await _sittings(agent, suites, owned, ports)
     return Heard(
         outcomes=await ports.tasks.outcomes(namespace, name, *asked.outcomes) if asked.outcomes else None,
         traffic=await ports.tasks.traffic(namespace, name) if asked.traffic else None,
         finished=await ports.tasks.finished(namespace, name, asked.finished) if asked.finished else None,
-        trials=trials,
-        judgements=await judged(agent, asked_of_judges, ports) if asked_of_judges else None,
+        trials=await ports.tasks.trials(namespace, name, batch) if batch else None,
+        exam=candidate,
+        baseline=stable,
     )
+
+
+async def _sittings(
+    agent: Agent, suites: Mapping[str, Manifest | None], owned: tuple[Manifest, ...], ports: Ports
+) -> tuple[Sitting, Sitting]:
+    """What is heard of the candidate's exam, and of the stable revision's, if it is asked, too."""
+    exam = upgrade.examination_of(agent, rollout_of(agent.status), suites, owned)
+    if exam is None:
+        return Sitting(), Sitting()
+    of_candidate = await _sitting(exam, exam.candidate, ports)
+    exam = replace(exam, of_candidate=of_candidate)
+    return of_candidate, await _sitting(exam, exam.stable, ports) if exam.needs_stable else Sitting()
+
+
+async def _sitting(exam: Examination, seat: Seat, ports: Ports) -> Sitting:
+    agent, batch = exam.agent, seat.open_batch
+    if batch is None:
+        return Sitting()
+    trials = await ports.tasks.trials(agent.metadata.namespace, agent.metadata.name, batch)
+    asked = exam.questions(trials) if isinstance(trials, Trials) else ()
+    return Sitting(trials, await judged(agent, asked, ports) if asked else None)
 
 
 async def observe_connector(connector: Connector, ports: Ports, now: datetime) -> ConnectorWorld:

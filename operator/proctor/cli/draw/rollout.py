@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from proctor.api.progress import MetricVerdict, Test, Verdict
+from proctor.api.progress import ExamStatus, MetricVerdict, Test, Verdict
 from proctor.cli.draw.parts import Column, fields, heading, mark, table, text, toned
 from proctor.cli.views.agent import RevisionView
 from proctor.cli.views.rollout import Change, RolloutView
@@ -83,7 +83,9 @@ def _sections(seen: RolloutView, width: int) -> Iterator[tuple[str, RenderableTy
         exams = (
             Text.assemble(
                 toned(_OF_EXAM.get(each.state, Tone.UNKNOWN), each.name),
-                f"  {each.state}  {each.passed} of {each.cases} cases  ",
+                f"  {each.state}  {each.passed} of {each.cases} cases ",
+                text(_beside_stable(each)),
+                "  ",
                 text(each.message if each.message and each.message not in seen.headline else "", "quiet"),
             )
             for each in seen.exams
@@ -96,6 +98,14 @@ def _sections(seen: RolloutView, width: int) -> Iterator[tuple[str, RenderableTy
         yield "REPLAY", text(f"{told.state}  {told.pairs} pairs: {only}{test}")
     if seen.verdict and seen.verdict.tasks:
         yield "EVIDENCE", _evidence(seen.verdict, width)
+
+
+def _beside_stable(exam: ExamStatus) -> str:
+    """What the stable revision did, and which cases are lost."""
+    if exam.baseline is None:
+        return ""
+    lost = f", lost: {', '.join(exam.regressed)}, by chance {exam.chance}" if exam.regressed else ""
+    return f"(stable {exam.baseline}{lost})"
 
 
 def _evidence(verdict: Verdict, width: int) -> RenderableType:
@@ -156,6 +166,15 @@ def change(told: Change, seen: RolloutView, now: datetime) -> Text:
     return line.append_text(Text.assemble("  ", text(told.headline))) if told.headline else line
 
 
+def _image(revision: RevisionView) -> str:
+    """By what its pods are made: the digest where they are pinned to it, which a person knows by its beginning."""
+    declared, _, _ = revision.image.partition("@")
+    if revision.digest is None:
+        return revision.image
+    digest = revision.digest[: len("sha256:") + 12]
+    return f"{declared}@{digest}" if revision.is_pinned else f"{declared} ({digest}, on nodes only)"
+
+
 def history(found: tuple[RevisionView, ...], served: tuple[str, ...], now: datetime, width: int) -> RenderableType:
     """The revisions that are kept, the newest first."""
     columns = (
@@ -175,7 +194,7 @@ def history(found: tuple[RevisionView, ...], served: tuple[str, ...], now: datet
             text("yes" if each.revision in served else "no", "quiet"),
             text(age(each.created, now), "quiet"),
             text(each.model),
-            text(each.image, "quiet"),
+            text(_image(each), "quiet"),
         ]
         for each in found
     )

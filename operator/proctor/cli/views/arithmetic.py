@@ -8,6 +8,7 @@ from math import exp
 
 from proctor.api import names
 from proctor.api.agent import Agent
+from proctor.api.progress import ExamStatus
 from proctor.cli.facts import Listing
 from proctor.delivery.evidence import Account, Capital, Kind
 from proctor.delivery.evidence.attribution import RATIOS
@@ -32,6 +33,18 @@ def of_verdict(agent: Agent, evidence: Listing) -> str | None:
     figures = figures_of(capital, alpha, beta, timedelta())
     differences = {one.name: one.difference for one in figures.metrics}
     return "\n".join([*_metrics(capital, differences, beta), *_whole(capital, alpha)])
+
+
+def of_exam(agent: Agent, seen: ExamStatus) -> str:
+    """Which cases stable passes and the candidate does not, and how that was weighed."""
+    rules = next((each for each in agent.spec.evals if each.name == seen.name), None)
+    allowed = f", maxRegression {rules.max_regression}" if rules else ""
+    return (
+        f"stable passes {', '.join(seen.regressed)}; the candidate does not\n"
+        f"share of cases: stable {seen.baseline}, candidate {seen.passed} of {seen.cases}{allowed}\n"
+        f"chance alone does that in {seen.chance} of exams (exact, paired by case); refused from "
+        f"analysis.alpha {agent.spec.rollout.analysis.alpha} down"
+    )
 
 
 def _capital(items: tuple[Manifest, ...], name: str) -> Capital | None:

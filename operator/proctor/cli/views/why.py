@@ -165,6 +165,10 @@ def _of_upgrade(facts: AgentFacts) -> Iterator[Cause]:
         share = f"{seen.weight} % of the new tasks go to {seen.candidate}"
         told = f": {seen.headline}" if seen.headline else ""
         yield Cause(seen.tone, f"an upgrade is {seen.phase}{now}", f"{share}{told}", seen.hints)
+    for exam in seen.exams:
+        if exam.regressed:
+            tone = Tone.BAD if exam.state == "Failed" else Tone.WARN
+            yield Cause(tone, f"exam {exam.name}: cases are lost", arithmetic.of_exam(facts.agent, exam))
     if verdict is not None and verdict.tasks:
         reckoned = arithmetic.of_verdict(facts.agent, facts.evidence)
         words = f"{verdict.text or verdict.state} after {counted(verdict.tasks, 'task')}"
