@@ -34,7 +34,7 @@ class Snapshot:
         kept = await self._database.read(load)
         for each in kept:
             if each.kind in kinds:
-                self._known.put(Kind(each.kind), each.body)
+                self._known.put(Kind(each.kind), _without_weight(each.body) if each.kind == Kind.AGENT else each.body)
         return sum(each.kind in kinds for each in kept)
 
     def _changed(self, kind: Kind, key: Key, body: Mapping[str, Any] | None) -> None:
@@ -74,6 +74,14 @@ class Snapshot:
             self._dirty = {**dirty, **self._dirty}
             self._whole |= whole
             raise
+
+
+def _without_weight(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An Agent whose candidate gets no new task: it may have been withdrawn since, and nobody would tell us."""
+    status = body.get("status") or {}
+    if not (status.get("rollout") or {}).get("weight"):
+        return body
+    return {**body, "status": {**status, "rollout": {**status["rollout"], "weight": 0}}}
 
 
 def _write(connection: Any, whole: set[Kind], present: list[Object], absent: Sequence[tuple[str, str, str]]) -> None:

@@ -19,6 +19,7 @@ from tests.gateway.house import ENDED, House, cluster_of_tests, house, settings
 from tests.gateway.odd_system import HABITS, OddSystem
 from tests.gateway.serving import eventually, free_port, served
 from tests.gateway.small_agent import SmallAgent
+from tests.gateway.test_upgrades import agreed, asked
 
 READ = {"call": ["odd", "says_no", {}]}
 EFFECT = {"call": ["odd", "works", {}]}
@@ -343,6 +344,20 @@ async def test_a_gateway_starts_while_the_api_server_is_away(directory: Path):
         response = await after.caller.get(f"{after.base}/tasks", headers=stranger)
         assert (response.status_code, response.json()["reason"]) == (503, "IdentityUnavailable")
         assert response.headers["retry-after"] == "5"
+
+
+async def test_who_starts_from_memory_gives_no_task_to_a_candidate(directory: Path):
+    """It may have been withdrawn since, and nobody could tell: all tasks begin on stable until the cluster is heard."""
+    async with house(directory) as before, before.pod("one"):
+        before.upgrade(100)
+        await agreed(before, 100)
+        await asyncio.sleep(1.5)
+    away = cluster_of_tests()
+    away.go_away()
+    async with house(directory, away, pod_port=before.settings.pod_port) as after:
+        await eventually(lambda: reachable(f"{after.internal_url}/readyz"))
+        told = await asked(after, "/traffic")
+        assert (told["rollout"], told["weight"]) == ("upgrade-1", 0)
 
 
 async def test_a_suspended_agents_tasks_do_not_begin_after_a_restart(directory: Path):
