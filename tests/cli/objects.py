@@ -12,7 +12,7 @@ from proctor.plan.agent import plan_agent
 from proctor.plan.world import Manifest, Platform
 
 T0 = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-PLATFORM = Platform(agent_image="registry.example.com/agent:1")
+PLATFORM = Platform(agent_image=f"registry.example.com/agent@sha256:{'a' * 64}")
 
 
 def an_agent(name: str = "refunds", namespace: str = "support", **spec: Any) -> Manifest:

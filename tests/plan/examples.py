@@ -10,7 +10,7 @@ from proctor.api.connector import Connector
 from proctor.plan.world import Isolation, Manifest, Platform, World
 
 T0 = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
-PLATFORM = Platform(agent_image="registry.example/proctor-agent:1")
+PLATFORM = Platform(agent_image=f"registry.example/proctor-agent@sha256:{'c' * 64}")
 DIGEST = "sha256:" + "a" * 64
 OTHER_DIGEST = "sha256:" + "b" * 64
 

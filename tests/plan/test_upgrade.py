@@ -179,6 +179,7 @@ def test_a_bad_candidate_is_withdrawn_in_order() -> None:
     it.until("Failed", most=40)
     assert it.sizes() == {stable: 4}
     status = it.status
+    assert [each["revision"] for each in status["revision"].pop("images")] == [stable]
     assert status["revision"] == {"stable": stable, "blocked": [candidate], "served": [stable]}
     assert status["rollout"]["verdict"]["text"] == "Harm: success"
     assert status["rollout"]["lastOutcome"]["exposed"] == 20

@@ -31,7 +31,8 @@ from tests.sim.cluster.store import Change
 from tests.sim.gateway import SimulatedGateway
 from tests.sim.timeline import Timeline
 
-IMAGE = "registry.example/proctor-agent:1"
+IMAGE = f"registry.example/proctor-agent@sha256:{'c' * 64}"
+"""By digest, as an installation should have it: nothing has to be learned of it."""
 REQUEST_SECONDS = 0.002
 WATCH_SECONDS = 0.005
 TIMEOUT_SECONDS = 5.0

@@ -67,6 +67,18 @@ class OutcomeType(StrEnum):
     """The spec went back to the stable revision."""
 
 
+class ImageStatus(Report):
+    """Which image a revision runs."""
+
+    revision: str
+    image: str
+    """As it is declared."""
+    digest: str | None = None
+    """Of what the first ready pod ran."""
+    pinned: bool = False
+    """Whether its pods are made by that digest, whatever becomes of the tag."""
+
+
 class RevisionStatus(Report):
     """Which revisions serve, are tried, and are refused until the spec changes."""
 
@@ -80,6 +92,8 @@ class RevisionStatus(Report):
     """The revision that was stable before."""
     served: Annotated[tuple[str, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
     """Revisions that have been stable, the latest first."""
+    images: Annotated[tuple[ImageStatus, ...], Field(max_length=4, json_schema_extra=by("revision"))] = ()
+    """Which images the stable revision and the candidate run."""
     undone_to: str | None = None
     """The recorded revision that is wanted instead of the spec's, since somebody said `undo`."""
     undone_from: str | None = None

@@ -9,8 +9,8 @@ from proctor.api.meta import ConditionStatus
 from proctor.delivery import machine, phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Wanted
-from proctor.delivery.phases import AwaitingApproval, Failed, Rollout
-from proctor.plan import children, drift, findings, objectives, question, revision, status, upgrade, usage, wish
+from proctor.delivery.phases import AwaitingApproval, Failed, Rollout, stable_of
+from proctor.plan import children, drift, findings, image, objectives, question, revision, status, upgrade, usage, wish
 from proctor.plan.findings import Obstacle
 from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
@@ -81,25 +81,37 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: date
 def _desired(world: World, rollout: Rollout, known: dict[str, Revision], wanted: Wanted | None) -> tuple[Manifest, ...]:
     agent, platform = world.agent, world.platform
     live = [known[each] for each in phases.live_revisions(rollout) if each in known]
+    images = image.images(world, live)
     sizes = {each.hash: _size(world, rollout, each.hash, wanted) for each in live}
+    # One pod is enough to learn what a tag is, and cannot differ from itself.
+    sizes |= {
+        each: min(sizes[each], max(1, _there(world, each) or 0))
+        for each in sizes
+        if images[each].is_awaited and each != stable_of(rollout)
+    }
     return (
         children.make_service_account(agent),
         children.make_network_policy(agent, platform),
         children.make_disruption_budget(agent),
-        *(children.make_controller_revision(agent, each, _number(world, each)) for each in live),
+        *(children.make_controller_revision(agent, each, _number(world, each), images[each.hash]) for each in live),
         *(children.make_config(agent, each) for each in live),
-        *(children.make_deployment(agent, each, sizes[each.hash], platform) for each in live),
+        *(children.make_deployment(agent, each, sizes[each.hash], platform, images[each.hash]) for each in live),
         *_questions(world, rollout, wanted),
     )
 
 
 def _size(world: World, rollout: Rollout, revision_hash: str, wanted: Wanted | None) -> int:
-    deployment = world.child("Deployment", names.of_revision(world.agent.metadata.name, revision_hash))
-    there = int(deployment["spec"].get("replicas", 1)) if deployment else None
+    there = _there(world, revision_hash)
     if wanted is None and there is not None and phases.upgrade_of(rollout) is not None:
         return there
     weight = machine.weight(rollout, wanted) if wanted else 0
     return upgrade.replicas_of(rollout, revision_hash, wish.replicas_of(world), weight, there)
+
+
+def _there(world: World, revision_hash: str) -> int | None:
+    """The pods that the revision has been given so far; None before it has been given any."""
+    deployment = world.child("Deployment", names.of_revision(world.agent.metadata.name, revision_hash))
+    return int(deployment["spec"].get("replicas", 1)) if deployment else None
 
 
 def _questions(world: World, rollout: Rollout, wanted: Wanted | None) -> tuple[Manifest, ...]:
@@ -174,7 +186,15 @@ def _transitions(world: World, report: Manifest) -> tuple[Event, ...]:
         if each["type"] in {"Available", "Stalled", "Isolated"} and each["message"] and _turned(world, each)
     )
     spent = usage.turns(world.agent.status.usage, report.get("usage"))
-    return (*turned, *objectives.turns(world.agent.status.slos, report.get("slos", ())), *spent)
+    others = (each["message"] for each in report["conditions"] if _is_other(world, each))
+    other = (Event("ImageChanged", each, "Warning") for each in others)
+    return (*turned, *objectives.turns(world.agent.status.slos, report.get("slos", ())), *spent, *other)
+
+
+def _is_other(world: World, condition: Manifest) -> bool:
+    """Whether the condition says, and did not say before, that something else is behind an image's name."""
+    before = world.agent.status.condition(condition["type"])
+    return condition["reason"] == "ImageChanged" and (before is None or before.reason != "ImageChanged")
 
 
 def _turned(world: World, condition: Manifest) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from proctor.api import digest, names
 from proctor.api.agent import Agent
 from proctor.api.fields import parse_duration
+from proctor.plan.image import Image
 from proctor.plan.pod import make_template
 from proctor.plan.revision import Revision
 from proctor.plan.world import Manifest, Platform
@@ -76,12 +77,18 @@ def make_disruption_budget(agent: Agent) -> Manifest:
     }
 
 
-def make_controller_revision(agent: Agent, revision: Revision, number: int) -> Manifest:
-    """The immutable record of the bundle; `number` counts the agent's revisions from 1."""
+def make_controller_revision(agent: Agent, revision: Revision, number: int, image: Image | None = None) -> Manifest:
+    """The immutable record of the bundle; `number` counts the agent's revisions from 1.
+
+    What its image was is learned when it runs, so it stands beside the bundle.
+    """
+    metadata = _revision_metadata(agent, revision)
+    if image is not None and image.kept is not None:
+        metadata["annotations"] = {names.IMAGE: image.kept}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
-        "metadata": _revision_metadata(agent, revision),
+        "metadata": metadata,
         "revision": number,
         "data": revision.data,
     }
@@ -114,10 +121,14 @@ def make_config(agent: Agent, revision: Revision) -> Manifest:
     }
 
 
-def make_deployment(agent: Agent, revision: Revision, replicas: int, platform: Platform) -> Manifest:
+def make_deployment(
+    agent: Agent, revision: Revision, replicas: int, platform: Platform, image: Image | None = None
+) -> Manifest:
     """The pods of one revision."""
     name = agent.metadata.name
-    template = make_template(name, names.of_agent(name), revision, names.of_revision(name, revision.hash), platform)
+    config = names.of_revision(name, revision.hash)
+    runs = image or Image(revision.spec["runtime"]["image"])
+    template = make_template(name, names.of_agent(name), revision, config, platform, runs)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -7,6 +7,8 @@ from typing import Any
 
 from proctor.api import names
 from proctor.delivery.facts import Evidence, Seen
+from proctor.plan import image, revision
+from proctor.plan.image import Image
 from proctor.plan.world import Manifest, World, label_of
 
 _NO_IMAGE = {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"}
@@ -16,22 +18,28 @@ _LONGEST = 300
 
 def gather(world: World) -> Evidence:
     """What is known of every revision that has a Deployment."""
+    images = image.images(world, revision.recorded(world.children).values())
     return Evidence(
         {
-            revision: _seen(deployment, world.pods, revision)
+            each: _seen(deployment, world.pods, each, images.get(each))
             for deployment in world.children
-            if deployment["kind"] == "Deployment" and (revision := label_of(deployment, names.REVISION))
+            if deployment["kind"] == "Deployment" and (each := label_of(deployment, names.REVISION))
         }
     )
 
 
-def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str) -> Seen:
+def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Image | None) -> Seen:
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
     is_current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
-    mine = (pod for pod in pods if label_of(pod, names.REVISION) == revision)
-    return Seen(replicas, ready, is_current, next(_problems(mine, deployment), None))
+    mine = [pod for pod in pods if label_of(pod, names.REVISION) == revision]
+    problem = next(_problems(mine, deployment), None)
+    other = image.changed(ran, mine, revision) if ran else None
+    # Pods by a tag, before it is known what it is, prove nothing: others may be made of something else. Those that run
+    # something else than the revision did prove even less.
+    is_itself = ran is None or (not ran.is_awaited and image.is_made_with(deployment, ran) and other is None)
+    return Seen(replicas, ready, is_current and is_itself, problem or other)
 
 
 def _problems(pods: Iterable[Manifest], deployment: Manifest) -> Iterator[str]:

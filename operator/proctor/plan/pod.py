@@ -8,6 +8,7 @@ from typing import Any
 from proctor.api import names
 from proctor.api.agent import Profile
 from proctor.api.fields import parse_duration
+from proctor.plan.image import CONTAINER, Image
 from proctor.plan.revision import Revision
 from proctor.plan.world import Manifest, Platform
 
@@ -19,7 +20,7 @@ _LONGEST_GRACE = timedelta(minutes=10)
 
 
 def make_template(
-    agent: str, service_account: str, revision: Revision, config: str, platform: Platform
+    agent: str, service_account: str, revision: Revision, config: str, platform: Platform, image: Image
 ) -> dict[str, Any]:
     """The pod template of one revision."""
     return {
@@ -29,7 +30,7 @@ def make_template(
             **_profile(revision, platform),
             # A pod that is told to go finishes the tasks it has: they may take as long as the limits allow.
             "terminationGracePeriodSeconds": _grace_seconds(revision),
-            "containers": [_container(revision, platform)],
+            "containers": [_container(revision, platform, image)],
             "volumes": [
                 {"name": "config", "configMap": {"name": config}},
                 {"name": "tmp", "emptyDir": {"sizeLimit": _SCRATCH}},
@@ -87,13 +88,15 @@ def _grace_seconds(revision: Revision) -> int:
     return int(min(timeout, _LONGEST_GRACE).total_seconds()) + 5
 
 
-def _container(revision: Revision, platform: Platform) -> dict[str, Any]:
+def _container(revision: Revision, platform: Platform, image: Image) -> dict[str, Any]:
     runtime = revision.spec["runtime"]
     program = {key: runtime[key] for key in ("command", "args") if runtime.get(key)}
     health = {"httpGet": {"path": "/healthz", "port": names.POD_PORT}}
     return {
-        "name": "agent",
-        "image": runtime["image"],
+        "name": CONTAINER,
+        "image": image.runs,
+        # What a digest names never changes; with the tag's default the registry would be asked at each start.
+        **({"imagePullPolicy": "IfNotPresent"} if image.runs != image.declared else {}),
         **program,
         "env": [
             {"name": "PROCTOR_AGENT_CONFIG", "value": f"{names.CONFIG_MOUNT}/{names.CONFIG_FILE}"},

@@ -13,10 +13,23 @@ from proctor.api.progress import RevisionStatus, RolloutStatus
 from proctor.delivery import phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Evidence, Seen
-from proctor.delivery.phases import Aborting, Failed, Initial, Place, Progressing, Reverting, Rollout, Settled, Starting
-from proctor.plan import conditions, findings, objectives, policy, progress, telling, usage
+from proctor.delivery.phases import (
+    Aborting,
+    Failed,
+    Initial,
+    Place,
+    Progressing,
+    Reverting,
+    Rollout,
+    Settled,
+    Starting,
+    Upgrade,
+    Watching,
+)
+from proctor.plan import conditions, findings, image, objectives, policy, progress, revision, telling, usage
 from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
+from proctor.plan.image import Shown
 from proctor.plan.indications import Subject
 from proctor.plan.upgrade import Known
 from proctor.plan.wish import Wish
@@ -32,28 +45,30 @@ class Upgrading:
     revision: RevisionStatus
     told: RolloutStatus | None
     known: Known
+    images: Shown
     last_command: str | None = None
     frozen: str | None = None
-    """Why what the spec wants is not even begun; None if it is, or nothing else is wanted."""
+    """Why what the spec wants is not begun, or does not go on; None if it may, or nothing else is wanted."""
 
     @classmethod
     def of(cls, world: World, wanted: Wish, decision: Decision, known: Known, now: datetime) -> Upgrading:
         """After a decision."""
-        revision, told = telling.told(world, wanted, decision, known, now)
-        rests = isinstance(decision.rollout, Settled) and decision.rollout.stable != wanted.wanted.revision
-        frozen = wanted.wanted.freeze if rests else None
-        return cls(decision.rollout, revision, told, known, wanted.said, frozen)
+        revisions, told = telling.told(world, wanted, decision, known, now)
+        images = image.shown(world, wanted.known, (revisions.stable, revisions.candidate))
+        frozen = wanted.wanted.freeze if _waits(decision.rollout, wanted.wanted.revision) else None
+        return cls(decision.rollout, revisions, told, known, images, wanted.said, frozen)
 
     @classmethod
     def as_it_was(cls, world: World, rollout: Rollout | None, known: Known) -> Upgrading:
         """While nothing can be decided."""
-        status = world.agent.status
+        status, bundles = world.agent.status, revision.recorded(world.children)
         if rollout is None:
-            return cls(None, status.revision, None, known, status.last_handled_command)
+            return cls(None, status.revision, None, known, image.shown(world, bundles, ()), status.last_handled_command)
         told = status.rollout or RolloutStatus(**progress.facts_of(rollout, None))
-        revision = progress.revision_status(rollout, status.revision)
+        revisions = progress.revision_status(rollout, status.revision)
+        images = image.shown(world, bundles, (revisions.stable, revisions.candidate))
         kept = {"undone_to": status.revision.undone_to, "undone_from": status.revision.undone_from}
-        return cls(rollout, revision.model_copy(update=kept), told, known, status.last_handled_command)
+        return cls(rollout, revisions.model_copy(update=kept), told, known, images, status.last_handled_command)
 
 
 def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], now: datetime) -> Manifest:
@@ -74,6 +89,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
                     for each in _findings(world, rollout, seen, pods, obstacles, isolation)
                 ),
                 *telling.health(rollout, upgrading.known),
+                upgrading.images.finding,
                 *policy.condition(world.standing),
                 *slos.findings,
                 *spent.findings,
@@ -81,7 +97,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
             agent.metadata.generation,
             now,
         ),
-        revision=upgrading.revision,
+        revision=upgrading.revision.model_copy(update={"images": upgrading.images.images}),
         rollout=upgrading.told,
         last_handled_command=upgrading.last_command,
         replicas=_replicas(world, stable),
@@ -104,11 +120,23 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
     return status.dump()
 
 
+def _waits(rollout: Rollout, wanted: str) -> bool:
+    """Whether something would begin or go on, if nothing were frozen."""
+    match rollout:
+        case Settled(stable=stable) | Watching(upgrade=Upgrade(candidate=stable)):
+            return stable != wanted
+        case Progressing() | Starting():
+            return True
+        case _:
+            return phases.place_of(rollout) is not None
+
+
 def _thawed_or(finding: Finding, frozen: str | None) -> Finding:
     """What serves is well, but it is not what the spec says: somebody who waits for it has to know why."""
-    if frozen is None or finding.type != "Reconciling":
+    if frozen is None or finding.type != "Reconciling" or finding.reason == "Blocked":
         return finding
-    return conditions.true("Reconciling", "UpgradesFrozen", frozen)
+    where = f"; {finding.message}" if finding.message else ""
+    return conditions.true("Reconciling", "UpgradesFrozen", f"{frozen}{where}")
 
 
 def _selector(agent: str, stable: str | None) -> str:

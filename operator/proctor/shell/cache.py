@@ -27,7 +27,7 @@ _STATUS = {
 """The fields of a status that anybody asks for. Without the others, most of what a controller reports is no news."""
 
 _CONDITIONS = {"Pod": ("PodScheduled", "False"), "Deployment": ("ReplicaFailure", "True")}
-_CONTAINER = ("name", "image", "ready", "state", "lastState")
+_CONTAINER = ("name", "image", "imageID", "ready", "state", "lastState")
 _IN_USE = 1_000
 _TOMBSTONES = 20_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,10 +33,19 @@ class Nature:
     images: dict[str, Fate] = field(default_factory=dict)
     network: Network = "fenced"
     start_seconds: float = 1.0
+    pushes: dict[str, int] = field(default_factory=dict)
+    """How often something else was pushed under a tag."""
 
     def fate_of(self, pod: Body) -> Fate:
         """What becomes of the pod."""
         return self.images.get(pod["spec"]["containers"][0]["image"], "runs")
+
+    def identity_of(self, image: str) -> str:
+        """What is behind the image's name now, as the kubelet says it."""
+        if "@" in image:
+            return image
+        repository = image.rpartition(":")[0]
+        return f"{repository}@sha256:{hashlib.sha256(f'{image} {self.pushes.get(image, 0)}'.encode()).hexdigest()}"
 
 
 class Kubelet:
@@ -146,11 +156,19 @@ class Kubelet:
     def _set(self, pod: Body, status: dict[str, Any]) -> None:
         image = pod["spec"]["containers"][0]
         for each in status.get("containerStatuses", ()):
-            each.update(name=image["name"], image=image["image"])
+            is_started = "waiting" not in each["state"]
+            known = _known(pod) or self._nature.identity_of(image["image"])
+            each.update(name=image["name"], image=image["image"], imageID=known if is_started else "")
         self._store.update({**pod, "status": status}, "kubelet", status=True)
 
     def _stamp(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _known(pod: Body) -> str | None:
+    """What the pod runs already: a tag that is moved does not change it."""
+    before = pod.get("status", {}).get("containerStatuses", ())
+    return before[0].get("imageID") or None if before else None
 
 
 def _conditions(ready: bool) -> list[dict[str, str]]:

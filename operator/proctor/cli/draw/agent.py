@@ -173,7 +173,7 @@ def _revisions(revisions: Iterable[RevisionView], now: datetime, width: int) -> 
             text(each.role or "kept", _ROLES.get(each.role, "quiet")),
             text(age(each.created, now), "quiet"),
             text(each.model),
-            text(each.image, "quiet"),
+            text(each.ran, "quiet"),
         ]
         for each in revisions
     )

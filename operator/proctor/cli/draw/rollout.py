@@ -166,15 +166,6 @@ def change(told: Change, seen: RolloutView, now: datetime) -> Text:
     return line.append_text(Text.assemble("  ", text(told.headline))) if told.headline else line
 
 
-def _image(revision: RevisionView) -> str:
-    """By what its pods are made: the digest where they are pinned to it, which a person knows by its beginning."""
-    declared, _, _ = revision.image.partition("@")
-    if revision.digest is None:
-        return revision.image
-    digest = revision.digest[: len("sha256:") + 12]
-    return f"{declared}@{digest}" if revision.is_pinned else f"{declared} ({digest}, on nodes only)"
-
-
 def history(found: tuple[RevisionView, ...], served: tuple[str, ...], now: datetime, width: int) -> RenderableType:
     """The revisions that are kept, the newest first."""
     columns = (
@@ -194,7 +185,7 @@ def history(found: tuple[RevisionView, ...], served: tuple[str, ...], now: datet
             text("yes" if each.revision in served else "no", "quiet"),
             text(age(each.created, now), "quiet"),
             text(each.model),
-            text(_image(each), "quiet"),
+            text(each.ran, "quiet"),
         ]
         for each in found
     )

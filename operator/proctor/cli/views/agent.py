@@ -18,6 +18,7 @@ from proctor.cli.views.pods import PodView
 from proctor.cli.views.tone import Tone
 from proctor.cli.wording import moment
 from proctor.plan import findings
+from proctor.plan import image as images
 from proctor.plan.world import Manifest, label_of
 
 
@@ -44,6 +45,20 @@ class RevisionView:
     created: datetime | None
     model: str
     image: str
+    """As it is declared."""
+    digest: str | None
+    """What its first ready pod ran; None before that, and where it cannot be told."""
+    is_pinned: bool
+    """Whether its pods are made by that digest, also when somebody goes back to it."""
+
+    @property
+    def ran(self) -> str:
+        """The image as people read it: a digest by its beginning."""
+        declared, _, _ = self.image.partition("@")
+        if self.digest is None:
+            return self.image
+        digest = images.short(self.digest)
+        return f"{declared}@{digest}" if self.is_pinned else f"{declared} ({digest}, on nodes only)"
 
 
 @dataclass(frozen=True)
@@ -176,13 +191,16 @@ def revisions(agent: Agent, items: Iterable[Manifest]) -> tuple[RevisionView, ..
 def _revision(item: Manifest, roles: dict[str | None, str]) -> RevisionView:
     spec = item["data"]["spec"]
     revision = label_of(item, names.REVISION) or ""
+    image = images.of_record(item)
     return RevisionView(
         number=int(item["revision"]),
         revision=revision,
         role=roles.get(revision, ""),
         created=moment(item["metadata"].get("creationTimestamp")),
         model=spec["model"]["name"],
-        image=spec["runtime"]["image"],
+        image=image.declared,
+        digest=image.digest,
+        is_pinned=image.is_pinned,
     )
 
 

@@ -15,6 +15,7 @@ from proctor.cli.views.differences import Difference, differences
 from proctor.plan import findings, revision
 from proctor.plan.agent import plan_agent
 from proctor.plan.findings import Obstacle
+from proctor.plan.image import CONTAINER
 from proctor.plan.world import Manifest, Plan, World, name_of
 
 _SIMULATED_UID = "not-yet"
@@ -189,12 +190,20 @@ def _when_ready(world: World, plan: Plan) -> World:
     made = {(each["kind"], name_of(each)): each for each in plan.applies}
     kept = {(each["kind"], name_of(each)): each for each in world.children if (each["kind"], name_of(each)) not in gone}
     status = AgentStatus.model_validate(plan.status) if plan.status else world.agent.status
+    children = tuple(_ready({**kept.get(key, {}), **each}) for key, each in {**kept, **made}.items())
     return replace(
         world,
         agent=world.agent.model_copy(update={"status": status}),
-        children=tuple(_ready({**kept.get(key, {}), **each}) for key, each in {**kept, **made}.items()),
-        pods=(),
+        children=children,
+        pods=tuple(_pod(each) for each in children if each["kind"] == "Deployment"),
     )
+
+
+def _pod(deployment: Manifest) -> Manifest:
+    """A ready pod of the Deployment. What is behind the name of its image cannot be known before it runs."""
+    metadata = {key: deployment["metadata"][key] for key in ("name", "labels")}
+    container = {"name": CONTAINER, "ready": True, "state": {"running": {}}}
+    return {"kind": "Pod", "metadata": metadata, "status": {"containerStatuses": [container]}}
 
 
 def _ready(child: Manifest) -> Manifest:

@@ -20,6 +20,7 @@ from proctor.cli.terminal import Format, Terminal
 from proctor.cli.views import agent as agents
 from proctor.cli.views.agent import RevisionView
 from proctor.cli.views.differences import differences
+from proctor.plan import image
 from proctor.plan.world import Manifest, label_of
 
 Side = Annotated[str | None, typer.Argument(metavar="NO|HASH")]
@@ -111,7 +112,9 @@ def _bundle(item: Manifest) -> dict[str, Any]:
     """What the revision is made of; the spec's fields by their own names, without `spec.` before each."""
     data = dict(item["data"])
     spec = data.pop("spec", {})
-    return {**spec, **data}
+    # A tag that stood for two things makes two of one name: that they differ has to be seen.
+    runtime = {**spec.get("runtime", {}), "digest": image.of_record(item).digest}
+    return {**spec, "runtime": runtime, **data}
 
 
 def _called(revision: RevisionView) -> str:
