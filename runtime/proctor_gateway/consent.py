@@ -77,6 +77,7 @@ class Consent:
                 log.warning("an Approval cannot be asked for now", approval=question.name, cause=str(exc))
         await self._end()
         await self._go_on()
+        await self._withdraw()
 
     async def _look(self, question: Question) -> None:
         found = self._context.known.approval(question.namespace, question.name)
@@ -116,6 +117,16 @@ class Consent:
             resumed = await self._context.database.write(lambda c, task=task: self._resume(c, task))  # type: ignore[misc]
             if resumed is not None:
                 self._runner.start(resumed)
+
+    async def _withdraw(self) -> None:
+        """Nobody is asked any more about a task that has ended: its caller cancelled it, or it was stopped."""
+        for question, end in await self._context.database.read(approvals.left_open):
+            why = f"task {question.task} has ended: {end}"
+            # Also one that is not known to be there: who asked it may have died before it could be written down.
+            await self._cluster.withdraw(question.namespace, question.name, why)
+            said = Decision(approvals.WITHDRAWN, (), why, None)
+            await self._context.database.write(lambda c, q=question, said=said: approvals.decide(c, q, said))  # type: ignore[misc]
+            log.info("nobody is asked any more", approval=question.name, task=question.task, end=end)
 
     def _resume(self, connection: sa.Connection, task: str) -> Task | None:
         return lifecycle.resume(connection, task, self._instance, self._context.clock.now())

@@ -186,6 +186,8 @@ class Intake:
         now = self._context.clock.now()
         found = await self._context.database.write(lambda c: lifecycle.stop(c, task.request.id, fault, now))
         self._runner.stop(task.request.id, fault)
+        # People who were asked for it are asked no more.
+        self._context.questions.set()
         return found or task
 
 

@@ -114,3 +114,45 @@ def test_a_named_person_and_a_member_of_a_group_decide(cluster: Installed, names
     assert sorted(each["user"] for each in found["votes"]) == ["alice", "bob"]
     late = vote(cluster, namespace, name, "carol", "sre")
     assert late is not None
+
+
+GATEWAY = "system:serviceaccount:proctor-system:proctor-gateway"
+WITHDRAWN = {"phase": "Withdrawn", "withdrawn": "task t has ended: Cancelled"}
+
+
+def test_the_gateway_asks_no_more_and_decides_nothing(cluster: Installed, namespace: str, asked: Callable[..., str]):
+    """It may withdraw what is open, and nothing else; nobody else may; and then nobody votes any more."""
+    name = asked("question")
+    assert vote(cluster, namespace, name, "bob", status=WITHDRAWN) is not None
+    for refused in ({"phase": "Decided"}, {"decision": "Approve"}, {**WITHDRAWN, "decision": "Approve"}):
+        assert vote(cluster, namespace, name, GATEWAY, status=refused) is not None, refused
+    own = {"user": GATEWAY, "decision": "Approve", "digest": DIGEST}
+    assert "is neither one of spec.approvers.users" in str(
+        vote(cluster, namespace, name, GATEWAY, status={"votes": [own]})
+    )
+    assert withdraw(cluster, namespace, name) is None
+    refusal = vote(cluster, namespace, name, "bob")
+    assert refusal is not None
+    assert "a vote changes nothing any more" in refusal
+    cluster.kubectl("-n", namespace, "wait", f"approval/{name}", "--for=condition=Ready")
+    found = json.loads(cluster.kubectl("-n", namespace, "get", "approval", name, "-o", "json"))["status"]
+    ready = next(each for each in found["conditions"] if each["type"] == "Ready")
+    assert (ready["reason"], ready["message"]) == ("Withdrawn", "task t has ended: Cancelled")
+
+
+def test_what_is_decided_cannot_be_withdrawn(cluster: Installed, namespace: str, asked: Callable[..., str]):
+    """The decision stands."""
+    name = asked("question")
+    assert vote(cluster, namespace, name, "bob") is None
+    cluster.kubectl("-n", namespace, "wait", f"approval/{name}", "--for=jsonpath={.status.decision}=Approve")
+    assert withdraw(cluster, namespace, name) is not None
+
+
+def withdraw(cluster: Installed, namespace: str, name: str) -> str | None:
+    """The gateway writes as it does; None if it was taken, else why not."""
+    patch = ("--type=merge", "--subresource=status", "-p", json.dumps({"status": WITHDRAWN}))
+    try:
+        cluster.kubectl("-n", namespace, "patch", "approval", name, *patch, f"--as={GATEWAY}")
+    except CommandError as refused:
+        return str(refused)
+    return None

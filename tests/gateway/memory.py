@@ -111,6 +111,14 @@ class MemoryCluster:
         self.apply(Kind.APPROVAL, {**approval, "metadata": {**metadata, "uid": f"uid-of-{metadata['name']}"}})
         return True
 
+    async def withdraw(self, namespace: str, name: str, why: str) -> None:
+        """Ask no more, unless it is decided."""
+        self._ask("withdraw", name)
+        found = self._objects[Kind.APPROVAL].get((namespace, name))
+        if found is not None and found.get("status", {}).get("phase", "Pending") == "Pending":
+            status = {**found.get("status", {}), "phase": "Withdrawn", "withdrawn": why}
+            self.apply(Kind.APPROVAL, {**found, "status": status})
+
     def objects(self, kind: Kind) -> list[dict[str, Any]]:
         """All objects of the kind."""
         return list(self._objects[kind].values())

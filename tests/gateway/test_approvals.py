@@ -176,9 +176,26 @@ async def test_a_waiting_task_can_be_cancelled(asking: tuple[House, OddSystem]):
     await gateway.in_phase(task, "InputRequired")
     cancelled = await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
     assert cancelled.json()["phase"] == "Cancelled"
+    await eventually(lambda: gateway.cluster.objects(Kind.APPROVAL)[0].get("status", {}).get("phase") == "Withdrawn")
     vote(gateway, approval, "Approve")
     await asyncio.sleep(0.5)
     assert system.times("works") == 0
+
+
+async def test_the_question_of_a_task_that_has_ended_is_withdrawn(asking: tuple[House, OddSystem]):
+    """Once, with the reason; the task's call says so too."""
+    gateway, _ = asking
+    task = (await gateway.task(ASKS, {"answer": 1})).json()["id"]
+    await asked(gateway)
+    await gateway.in_phase(task, "InputRequired")
+    await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
+    await eventually(lambda: gateway.cluster.objects(Kind.APPROVAL)[0].get("status"))
+    status = gateway.cluster.objects(Kind.APPROVAL)[0]["status"]
+    assert (status["phase"], status["withdrawn"]) == ("Withdrawn", f"task {task} has ended: Cancelled, Cancelled")
+    await asyncio.sleep(1)
+    (call,) = await gateway.calls(task)
+    assert call["approval"]["decision"] == "Withdrawn"
+    assert [each for each in gateway.cluster.asked if each[0] == "withdraw"] == [("withdraw", call["approval"]["name"])]
 
 
 async def test_two_questions_of_one_step(asking: tuple[House, OddSystem]):
@@ -206,6 +223,12 @@ async def test_what_is_not_asked_again_is_not_waited_for(asking: tuple[House, Od
     vote(gateway, of_it[0], "Approve")
     ended = await gateway.ended(task)
     assert (ended["phase"], ended["attempts"], system.times("works")) == ("Succeeded", 2, 1)
+    name = next(
+        each["metadata"]["name"]
+        for each in gateway.cluster.objects(Kind.APPROVAL)
+        if "400" in str(each["spec"]["subject"])
+    )
+    await eventually(lambda: ("withdraw", name) in gateway.cluster.asked)
 
 
 async def test_a_question_survives_its_gateway(directory: Path):

@@ -62,3 +62,15 @@ def test_silence_denies_at_the_deadline_and_holds_if_it_is_to():
     assert held.status is not None
     assert held.status["phase"] == "Pending"
     assert held.status["conditions"][0]["reason"] == "HeldPastDeadline"
+
+
+def test_a_withdrawn_question_is_told_once_with_its_reason():
+    """Whoever asked writes only that it is so and why; the conditions are ours."""
+    withdrawn = told(asked(), {"phase": "Withdrawn", "withdrawn": "task t has ended: Cancelled"})
+    plan = plan_approval(withdrawn, ASKED)
+    assert plan.status is not None
+    ready = next(each for each in plan.status["conditions"] if each["type"] == "Ready")
+    assert (ready["reason"], ready["message"]) == ("Withdrawn", "task t has ended: Cancelled")
+    assert (plan.status["phase"], plan.status["withdrawn"]) == ("Withdrawn", "task t has ended: Cancelled")
+    assert [event.reason for event in plan.events] == ["Withdrawn"]
+    assert plan_approval(told(asked(), plan.status), ASKED + timedelta(minutes=1)).is_noop

@@ -231,6 +231,8 @@ class ApprovalStatus(Status):
     """What they said."""
     answer: Annotated[dict[str, Any] | None, Field(json_schema_extra=OPEN)] = None
     """What they filled in."""
+    withdrawn: Annotated[str | None, Field(max_length=1024)] = None
+    """Why nobody is asked any more."""
 
 
 class Approval(Object):
@@ -271,6 +273,11 @@ OBJECT_RULES: Final = (
         "!has(oldSelf.status) || !has(oldSelf.status.decision) || "
         "(has(self.status) && has(self.status.decision) && self.status.decision == oldSelf.status.decision)",
         "status.decision is final: create another Approval",
+    ),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase != 'Withdrawn' || "
+        "(has(self.status) && has(self.status.phase) && self.status.phase == 'Withdrawn')",
+        "status.phase Withdrawn is final: create another Approval",
     ),
     (
         "!has(oldSelf.status) || !has(oldSelf.status.votes) || (has(self.status) && has(self.status.votes) && "

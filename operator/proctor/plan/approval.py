@@ -19,7 +19,7 @@ _AFTER = timedelta(seconds=1)
 def plan_approval(approval: Approval, now: datetime) -> Plan:
     """The Approval's status, and when to look again: at its deadline, if silence decides then."""
     before = approval.status
-    if before.decision is not None or before.phase in {ApprovalPhase.TIMED_OUT, ApprovalPhase.WITHDRAWN}:
+    if before.decision is not None or before.phase is ApprovalPhase.TIMED_OUT or _is_told(before):
         # What was once decided stays so, whatever is found out later.
         return Plan(now + _RESYNC)
     found = tally(approval, now)
@@ -27,6 +27,12 @@ def plan_approval(approval: Approval, now: datetime) -> Plan:
     report = _ours(status)
     events = tuple(_events(before, found))
     return Plan(_wake_at(approval, found, now), status=report if report != _ours(before) else None, events=events)
+
+
+def _is_told(status: ApprovalStatus) -> bool:
+    """Whether the conditions say already that nobody is asked any more: whoever asked writes only that it is so."""
+    reason = ApprovalPhase.WITHDRAWN.value
+    return status.phase is ApprovalPhase.WITHDRAWN and any(each.reason == reason for each in status.conditions)
 
 
 def _ours(status: ApprovalStatus) -> dict[str, Any]:
@@ -77,20 +83,20 @@ def _findings(approval: Approval, found: Tally, now: datetime) -> Iterator[Findi
         reason, message = ("HeldPastDeadline", f"{said}; nobody answered in time") if late else ("Asked", said)
         yield conditions.false("Ready", reason, message)
     else:
-        yield conditions.true("Ready", _phase(found).value, _words(found))
+        yield conditions.true("Ready", _phase(found).value, _words(found, approval.status.withdrawn))
     # kstatus: an object that waits for people is neither broken nor being worked on.
     yield conditions.false("Reconciling", "Waiting" if waits else "Done")
     yield conditions.false("Stalled", "Waiting" if waits else "Done")
 
 
-def _words(found: Tally) -> str:
+def _words(found: Tally, withdrawn: str | None = None) -> str:
     match found:
         case Decided(decision=decision, by=by):
             return f"{decision} by {', '.join(by)}"
         case TimedOut():
             return "nobody answered in time: that denies"
         case Withdrawn():
-            return "whoever asked does not ask any more"
+            return withdrawn or "whoever asked does not ask any more"
         case Pending():
             return "people are asked"
         case _:
@@ -102,4 +108,4 @@ def _events(before: ApprovalStatus, found: Tally) -> Iterator[Event]:
         yield Event("Asked", "people are asked")
     if not isinstance(found, Pending):
         kind = "Normal" if isinstance(found, Decided) else "Warning"
-        yield Event(_phase(found).value, _words(found), kind)  # type: ignore[arg-type]
+        yield Event(_phase(found).value, _words(found, before.withdrawn), kind)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.config.config_exception import ConfigException
 
 from proctor.api import names
+from proctor.api.approval import ApprovalPhase
 from proctor_gateway.access import Identity
 from proctor_gateway.cluster.port import Event, Gone, Kind, Listing, SecretUnusable
 from proctor_gateway.errors import ClusterAway
@@ -35,11 +36,15 @@ _PATHS: Final = {
 }
 _SELECTORS: Final = {Kind.POD: names.AGENT}
 
+_JSON: Final = "application/json"
+_MERGE: Final = "application/merge-patch+json"
+
 _OK = 200
 _CREATED = 201
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _CONFLICT = 409
+_INVALID = 422
 _GONE = 410
 
 
@@ -146,6 +151,14 @@ class Kubernetes:
         _expect(status, body, _CREATED)
         return True
 
+    async def withdraw(self, namespace: str, name: str, why: str) -> None:
+        """Nobody is asked by that Approval any more; nothing if it is gone, decided or over."""
+        path = f"/apis/{names.API_VERSION}/namespaces/{namespace}/approvals/{name}/status"
+        patch = {"status": {"phase": ApprovalPhase.WITHDRAWN.value, "withdrawn": why}}
+        status, body = await self._json("PATCH", path, {"fieldManager": names.GATEWAY}, patch, _MERGE)
+        # What is refused was decided at the same moment: then the decision stands, and nobody is waiting for it.
+        _expect(status, body, _OK, _NOT_FOUND, _FORBIDDEN, _INVALID)
+
     async def review(self, token: str, audience: str | None) -> Identity | None:
         """Whose token it is, as the API server says."""
         spec: dict[str, Any] = {"token": token}
@@ -164,10 +177,15 @@ class Kubernetes:
         return Identity(user["username"], frozenset(user.get("groups") or ()))
 
     async def _json(
-        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        content: str = _JSON,
     ) -> tuple[int, dict[str, Any]]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        async with self._request(method, path, query, body, timeout) as response:
+        async with self._request(method, path, query, body, timeout, content) as response:
             try:
                 found = json.loads(await response.read())
             except ValueError:
@@ -182,13 +200,14 @@ class Kubernetes:
         query: Mapping[str, str],
         body: Mapping[str, Any] | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed to the client, which distinguishes its parts
+        content: str = _JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             response: aiohttp.ClientResponse = await self._api.call_api(
                 path,
                 method,
                 query_params=list(query.items()),
-                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                header_params={"Accept": _JSON, "Content-Type": content},
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,

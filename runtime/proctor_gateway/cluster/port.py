@@ -72,6 +72,9 @@ class Cluster(Protocol):
     async def ask(self, approval: Mapping[str, Any]) -> bool:
         """Create the Approval; whether it was not there yet."""
 
+    async def withdraw(self, namespace: str, name: str, why: str) -> None:
+        """Nobody is asked by that Approval any more; nothing if it is gone, decided or over."""
+
     async def review(self, token: str, audience: str | None) -> Identity | None:
         """Whose token it is, if it is genuine and made for the audience (None: for the API server itself)."""
 

@@ -24,6 +24,7 @@ from proctor_gateway.tasks import Fault, Phase
 
 APPROVE = "Approve"
 TIMED_OUT = "TimedOut"
+WITHDRAWN = "Withdrawn"
 
 
 @dataclass(frozen=True)
@@ -193,10 +194,23 @@ def open_questions(connection: sa.Connection) -> Sequence[Question]:
         .join(tasks, tasks.c.id == approvals.c.task)
         .where(approvals.c.decision.is_(None), tasks.c.phase.in_((Phase.RUNNING, Phase.INPUT_REQUIRED)))
     )
-    return [
-        Question(row.task, row.sequence, row.namespace, row.agent, row.name, row.spec, row.asked)
-        for row in connection.execute(query)
-    ]
+    return [_question(row) for row in connection.execute(query)]
+
+
+def left_open(connection: sa.Connection, limit: int = 100) -> Sequence[tuple[Question, str]]:
+    """Questions of tasks that have ended meanwhile, and how these ended: nobody waits for an answer any more."""
+    query = (
+        sa.select(approvals, tasks.c.agent, tasks.c.phase, tasks.c.reason)
+        .join(tasks, tasks.c.id == approvals.c.task)
+        .where(approvals.c.decision.is_(None), tasks.c.finished_at.is_not(None))
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    return [(_question(row), f"{row.phase}, {row.reason}" if row.reason else row.phase) for row in rows]
+
+
+def _question(row: Any) -> Question:
+    return Question(row.task, row.sequence, row.namespace, row.agent, row.name, row.spec, row.asked)
 
 
 def asked(connection: sa.Connection, task: str, sequence: int) -> None:

@@ -105,6 +105,8 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
         pairs += _form(spec)
     else:
         pairs.append(("About", text(about(approval))))
+    if approval.status.withdrawn:
+        pairs.insert(2, ("Because", paragraph(approval.status.withdrawn)))
     pairs += [
         ("Digest", text(spec.subject.digest, "hash")),
         ("On behalf of", text(spec.requested_by or "-")),
