@@ -35,3 +35,7 @@ KILLS ?= 100
 STORE ?= sqlite
 bench-kills: ## KILLS random kill -9 of gateways and agents on STORE, and how often each effect was done
 	@uv run python -m tests.bench.kills --kills $(KILLS) --store $(STORE)
+
+.PHONY: bench-rollout-kills
+bench-rollout-kills: ## kill -9 of operator, gateway and both at every phase of an upgrade, on a real Kubernetes; PHASE=draining picks some
+	@uv run --no-sync pytest tests/e2e/test_rollout_kills.py -m nightly -s $(if $(PHASE),-k "$(PHASE)")

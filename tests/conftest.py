@@ -35,6 +35,7 @@ _SLOW = {
         "test_models.py",
         "test_objectives_end_to_end.py",
         "test_paying.py",
+        "test_planted_secrets.py",
         "test_policies.py",
         "test_record.py",
         "test_record_crashes.py",
@@ -43,6 +44,7 @@ _SLOW = {
         "test_resolution.py",
         "test_screening.py",
         "test_store.py",
+        "test_store_connection.py",
         "test_story.py",
         "test_takeover.py",
         "test_tallies.py",
@@ -65,8 +67,15 @@ _SLOW = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the modules above; those on a cluster go first, for others can run while they wait."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests of the modules above; those on a cluster go first, for others can run while they wait.
+
+    Nightly runs take too long for every change: they run when they are named, as with `-m nightly`.
+    """
+    nightly = [item for item in items if item.get_closest_marker("nightly")]
+    if nightly and "nightly" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
     for item in items:
         place = item.path.relative_to(_HERE) if item.path.is_relative_to(_HERE) else None
         if place is not None and place.name in _SLOW.get(place.parts[0], ()):

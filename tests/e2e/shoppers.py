@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +17,16 @@ _WAIT_SECONDS = 0.05
 
 
 class Shoppers:
-    """Several callers, each of which asks again as soon as it has been answered. None asks a question of the exam."""
+    """Several callers, each of which asks again as soon as it has been answered. None asks a question of the exam.
 
-    def __init__(self, cluster: Cluster, namespace: str, agent: str, count: int = 4) -> None:
+    What they ask is `question`, with a mark that is another one each time.
+    """
+
+    def __init__(
+        self, cluster: Cluster, namespace: str, agent: str, count: int = 4, question: Callable[[str], str] | None = None
+    ) -> None:
         self._path = f"/agents/{namespace}/{agent}/invoke"
+        self._question = question or _about_a_refund
         self._callers = [Caller(cluster, "shop", "web") for _ in range(count)]
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._shop, args=(number,)) for number in range(count)]
@@ -44,12 +51,14 @@ class Shoppers:
         asked = 0
         while not self._stop.is_set():
             asked += 1
-            question = (
-                f"Customer C-1043 asks for a refund of order O-50043 (80 EUR): the colour fades, {number}/{asked}"
-            )
+            question = self._question(f"{number}/{asked}")
             # A gateway that was just killed is asked again by `ask`; what it had not taken down is no task.
             with contextlib.suppress(OSError, http.client.HTTPException, ClusterError):
                 answer = self._callers[number].ask("POST", self._path, {"input": question})
                 if answer.status == 200:
                     self.ended.append((answer.body["revision"], answer.body["phase"]))
             self._stop.wait(_WAIT_SECONDS)
+
+
+def _about_a_refund(mark: str) -> str:
+    return f"Customer C-1043 asks for a refund of order O-50043 (80 EUR): the colour fades, {mark}"

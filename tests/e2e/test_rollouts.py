@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from proctor_cluster import install
 from proctor_cluster.settings import Settings
+from tests.e2e import voting
 from tests.e2e.conftest import Installed
 from tests.e2e.declared import Manifest, Namespace, condition, eventually
 from tests.e2e.shoppers import Shoppers
@@ -160,7 +159,7 @@ def test_people_are_asked_and_can_go_back(shop: Namespace, shoppers: Shoppers) -
     waiting = shop.wait(lambda it: _rollout(it).get("phase") == "AwaitingApproval", "refunds", 150)
     assert _rollout(waiting)["weight"] == 25
     revision = waiting["status"]["revision"]["candidate"]
-    _approve(shop, _rollout(waiting)["approval"])
+    voting.approve(shop, _rollout(waiting)["approval"])
     assert _rollout(_ends(shop, revision))["lastOutcome"]["type"] == "Promoted"
 
     shop.kubectl("annotate", "agent", "refunds", "--overwrite", f"proctor.dev/command=undo@{before}/e2e")
@@ -168,36 +167,6 @@ def test_people_are_asked_and_can_go_back(shop: Namespace, shoppers: Shoppers) -
     assert back["status"]["revision"]["undoneTo"] == before
     assert back["status"]["lastHandledCommand"] == f"undo@{before}/e2e"
     assert {phase for _, phase in shoppers.ended} == {"Succeeded"}
-
-
-def _approve(shop: Namespace, name: str) -> None:
-    """A member of the group votes, as `kubectl proctor approve` does."""
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "proctor-approver"}
-    bob = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "bob-may-answer", "namespace": shop.name},
-        "roleRef": role,
-        "subjects": [bob],
-    }
-    shop.apply(binding)
-    question = shop.get("approval", name)
-    vote = {
-        "user": "bob",
-        "decision": "Approve",
-        "digest": question["spec"]["subject"]["digest"],
-        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    body = {
-        "apiVersion": question["apiVersion"],
-        "kind": "Approval",
-        "metadata": {"name": name, "namespace": shop.name},
-        "status": {"votes": [vote]},
-    }
-    people = ("--as=bob", "--as-group=sre", "--as-group=system:authenticated")
-    apply = ("apply", "--server-side", "--subresource=status", "--field-manager=vote-bob", "-f", "-")
-    shop.kubectl(*apply, *people, stdin=json.dumps(body))
 
 
 def _kill(cluster: Installed, victim: str) -> None:

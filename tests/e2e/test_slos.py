@@ -17,7 +17,8 @@ from proctor_cluster.settings import Settings
 from tests.e2e.asking import Caller
 from tests.e2e.conftest import Installed
 from tests.e2e.declared import Manifest, Namespace, an_agent, condition, eventually, is_
-from tests.e2e.refunds import SAMPLE, bring_up
+from tests.e2e.own_model import model_connector, scripted_model
+from tests.e2e.refunds import bring_up
 
 _RULES = """
 answerTools: final_result.*
@@ -51,7 +52,7 @@ def ns(cluster: Installed, settings: Settings) -> Iterator[Namespace]:
     name = f"slos-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     found = Namespace(cluster.kubectl, name)
-    found.apply(*_model(name, cluster.images["proctor-demo"]), *_connector(name))
+    found.apply(*scripted_model(name, cluster.images["proctor-demo"], _RULES), *model_connector(name))
     found.kubectl("rollout", "status", "deployment/model", "--timeout=90s")
     access = {"callers": [{"serviceAccount": {"namespace": "shop", "name": "web"}}]}
     found.apply(an_agent(name, slos=_SLOS, access=access, runtime={"concurrency": 16}))
@@ -67,26 +68,6 @@ def web(ns: Namespace, cluster: Installed) -> Iterator[Caller]:
     caller = Caller(cluster.cluster, "shop", "web")
     yield caller
     caller.close()
-
-
-def _model(namespace: str, image: str) -> tuple[Manifest, ...]:
-    systems = yaml.safe_load_all((SAMPLE / "systems.yaml").read_text())
-    ours = [each for each in systems if each["metadata"]["name"] in {"keys", "scripted-model"}]
-    text = yaml.safe_dump_all(ours).replace("demo-systems", namespace).replace("scripted-model", "model")
-    made = list(yaml.safe_load_all(text.replace("image: proctor-demo", f"image: {image}")))
-    rules = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "model", "namespace": namespace}}
-    return ({**rules, "data": {"rules.yaml": _RULES}}, *made)
-
-
-def _connector(namespace: str) -> tuple[Manifest, ...]:
-    """The sample's way to its model, with its key and the right to read it, in this namespace."""
-    text = (SAMPLE / "connectors.yaml").read_text().replace("namespace: support", f"namespace: {namespace}")
-    made = [each for each in yaml.safe_load_all(text) if each["kind"] != "Namespace"]
-    kept = tuple(each for each in made if each["metadata"]["name"] not in {"crm", "payments"})
-    for each in kept:
-        if each["metadata"]["name"] == "llm":
-            each["spec"]["url"] = f"http://model.{namespace}.svc:8000/v1"
-    return kept
 
 
 def _ask(web: Caller, ns: Namespace, question: str, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the simulator tried, for the end of the run; and the nightly run, only when it is asked for."""
+"""What the simulator tried, for the end of the run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ import pytest
 
 from tests.conftest import tell_simulated
 from tests.sim.campaign import Table
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The nightly run takes too long for every change: `pytest tests/sim -m nightly`."""
-    if "nightly" in config.option.markexpr:
-        return
-    nightly = [item for item in items if item.get_closest_marker("nightly")]
-    if nightly:
-        config.hook.pytest_deselected(items=nightly)
-        items[:] = [item for item in items if item not in nightly]
 
 
 @pytest.fixture(scope="session")
