@@ -10,7 +10,6 @@ import pytest
 from proctor.api.agent import Agent
 from proctor.api.bounds import BudgetGate
 from proctor.api.objectives import ReleaseState
-from proctor.api.progress import RevisionStatus
 from proctor.plan import wish
 from proctor.plan.agent import plan_agent
 from proctor.plan.indications import Indications, Subject
@@ -63,14 +62,6 @@ def test_with_budget_the_upgrade_begins():
     plan = plan_agent(the_world(the_agent(), ENOUGH), T0)
     assert plan.status is not None
     assert plan.status["revision"].get("candidate")
-
-
-def test_to_go_back_is_never_frozen():
-    """It may well be what ends the breach."""
-    agent = the_agent()
-    gate = release_gate(Subject.of(agent), measured(agent, answered=SPENT))
-    assert wish._frozen(gate, RevisionStatus()) is not None
-    assert wish._frozen(gate, RevisionStatus(undone_to=STABLE)) is None
 
 
 def test_without_steps_nothing_is_held_up():

@@ -28,10 +28,14 @@ from proctor.delivery.phases import (
     blocked_of,
     candidate_of,
     place_of,
+    stable_of,
 )
 from proctor.delivery.starting import begun_upgrade
 from proctor.delivery.stepping import advanced, entered, is_exposed
 from proctor.delivery.withdrawal import withdrawn
+
+_ONWARD = {Verb.RETRY, Verb.PROMOTE, Verb.PROMOTE_FULL}
+"""What brings a candidate further. A freeze that a command could lift would be none; to stop or go back is free."""
 
 
 def obeyed(command: Command, rollout: Rollout, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
@@ -39,9 +43,8 @@ def obeyed(command: Command, rollout: Rollout, wanted: Wanted, evidence: Evidenc
     if command.verb is Verb.UNDO:
         # What is wanted is another revision then: nothing of the rollout itself has to be told.
         return Decision(rollout)
-    meant = blocked_of(rollout) if command.verb is Verb.RETRY else candidate_of(rollout)
-    if command.revision != meant:
-        return _refused(rollout, command, f"it is about {command.revision}, but there is {meant or 'none'}")
+    if objection := _objection(command, rollout, wanted):
+        return _refused(rollout, command, objection)
     match command.verb:
         case Verb.RETRY:
             return _retried(command, rollout, wanted, now)
@@ -51,6 +54,17 @@ def obeyed(command: Command, rollout: Rollout, wanted: Wanted, evidence: Evidenc
             return _promoted(command, rollout, wanted, evidence, now)
         case Verb.PAUSE | Verb.RESUME:
             return _paused(command, rollout, wanted, evidence, now)
+
+
+def _objection(command: Command, rollout: Rollout, wanted: Wanted) -> str | None:
+    """Why the command is not even looked at."""
+    meant = blocked_of(rollout) if command.verb is Verb.RETRY else candidate_of(rollout)
+    if command.revision != meant:
+        return f"it is about {command.revision}, but there is {meant or 'none'}"
+    # Where nothing serves yet, there is nothing that a freeze could keep.
+    if wanted.freeze and command.verb in _ONWARD and stable_of(rollout) is not None:
+        return f"nothing goes on at present: {wanted.freeze}"
+    return None
 
 
 def _retried(command: Command, rollout: Rollout, wanted: Wanted, now: datetime) -> Decision:

@@ -62,10 +62,10 @@ def progressing(rollout: Progressing, wanted: Wanted, evidence: Evidence, now: d
         return _instead(rollout.stable, rollout.candidate, wanted, now)
     if wanted.steps or wanted.skips_steps:
         return Decision(Starting(begun_upgrade(rollout.stable, wanted, now), wanted.since(rollout.since, now)))
-    if evidence.is_ready(rollout.candidate):
+    if evidence.is_ready(rollout.candidate) and not wanted.freeze:
         return _serves(rollout.candidate, f"revision {rollout.candidate} serves in place of {rollout.stable}")
     since = wanted.since(rollout.since, now)
-    if since is None or now < since + wanted.rules.progress_deadline:
+    if since is None or now < since + wanted.rules.progress_deadline or wanted.freeze:
         return _running(Progressing(rollout.stable, rollout.candidate, since), wanted)
     return _give_up(rollout.stable, rollout.candidate, wanted, evidence, now)
 

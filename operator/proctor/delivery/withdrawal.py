@@ -57,7 +57,7 @@ def aborting(rollout: Aborting, wanted: Wanted, evidence: Evidence, now: datetim
 def watching(rollout: Watching, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     """The promoted revision is watched; what it replaced loses its pods, and in the end the watch does."""
     upgrade = rollout.upgrade
-    if wanted.revision != upgrade.candidate:
+    if _gives_way(upgrade, wanted):
         return Decision(Settled(upgrade.candidate))
     if evidence.alarm is not None:
         message = f"{evidence.alarm}; {upgrade.stable} is brought back in place of {upgrade.candidate}"
@@ -80,12 +80,17 @@ def watching(rollout: Watching, wanted: Wanted, evidence: Evidence, now: datetim
 def reverting(rollout: Reverting, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     """The revision before serves again as soon as its pods are ready. Until then even a bad one is better than none."""
     upgrade = rollout.upgrade
-    if wanted.revision != upgrade.candidate:
+    if _gives_way(upgrade, wanted):
         return Decision(Settled(upgrade.candidate))
     if not evidence.is_ready(upgrade.stable):
         return Decision(rollout)
     told = Outcome("RolledBack", f"{upgrade.stable} serves again in place of {upgrade.candidate}", is_warning=True)
     return Decision(Aborting(upgrade, Stage.WITHDRAWING, now, rollout.cause), (told,))
+
+
+def _gives_way(upgrade: Upgrade, wanted: Wanted) -> bool:
+    """Whether something else is to be tried. What may not begin yet is no reason to stop looking after what serves."""
+    return wanted.revision != upgrade.candidate and not wanted.freeze
 
 
 def _gone(upgrade: Upgrade, cause: Cause, now: datetime) -> Settled | Failed:

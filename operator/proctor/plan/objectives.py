@@ -154,19 +154,27 @@ def _told(found: Gate) -> ReleaseGate:
     return ReleaseGate(state=found.state, objective=found.objective, message=found.message or None)
 
 
-def release_gate(subject: Subject, known: Indications, floor: BudgetGate | None = None) -> Gate:
+def release_gate(subject: Subject, known: Indications, floor: BudgetGate | None = None, *, is_own: bool = True) -> Gate:
     """What the error budgets mean for upgrades: as measured, or else as last recorded.
 
     A restart of the operator, or an outage of the gateway, neither lifts a freeze nor makes one. `floor` is what
-    policies demand at least, also of objectives that hold up nothing by themselves.
+    policies demand at least, also of objectives that hold up nothing by themselves; `is_own`: whether these count, too.
     """
+    if not is_own and floor is None:
+        return Gate()
     fresh = _usable(subject, known)
     if fresh is not None:
-        stable = ((each, fresh.stable.get(each.name, {}).get(each.window, NOTHING)) for each in fresh.objectives)
+        objectives = fresh.objectives if is_own else tuple(_open(each) for each in fresh.objectives)
+        stable = ((each, fresh.stable.get(each.name, {}).get(each.window, NOTHING)) for each in objectives)
         return gate(stable, floor)
     if not subject.objectives or subject.gate is None:
         return Gate()
     return Gate(subject.gate.state, subject.gate.objective, subject.gate.message or "")
+
+
+def _open(objective: Objective) -> Objective:
+    """The objective with a gate that holds up nothing."""
+    return objective.model_copy(update={"gate": objective.gate.model_copy(update={"rollout": False})})
 
 
 def _compliant(slos: Iterable[ObjectiveStatus]) -> Finding:

@@ -59,7 +59,7 @@ def wish_of(world: World) -> Wish:
         agent.spec.rollout,
         replicas_of(world),
         skips_steps=_served_lately(world, undone),
-        freeze=world.standing.freeze or _frozen(gate, undone),
+        freeze=_frozen(world, gate, undone),
         patience=_PATIENCE if gate.state is ReleaseState.SLOW else 1,
     )
     return Wish(wanted, known, undone, command, said or agent.status.last_handled_command, told)
@@ -81,16 +81,23 @@ def unchanged(world: World, candidate: str) -> Wish:
 
 
 def _gate(world: World) -> Gate:
-    """What the error budgets mean for the agent's upgrades. Without steps there is nothing to slow or to hold."""
-    if not world.agent.spec.rollout.steps:
-        return Gate()
+    """What the error budgets mean for the agent's upgrades.
+
+    Who declares no steps asks for no care, so its own gates hold up nothing; what a policy demands holds all the same.
+    """
     subject, floor = Subject.of(world.agent), upgrades.gate(world.standing.effective)
-    return objectives.release_gate(subject, world.indications, floor)
+    return objectives.release_gate(subject, world.indications, floor, is_own=bool(world.agent.spec.rollout.steps))
 
 
-def _frozen(gate: Gate, undone: RevisionStatus) -> str | None:
-    """Why no upgrade may begin for want of error budget. To go back is the remedy, and is never held up."""
-    return gate.message if gate.state is ReleaseState.FREEZE and undone.undone_to is None else None
+def _frozen(world: World, gate: Gate, undone: RevisionStatus) -> str | None:
+    """Why no upgrade may begin or go on: a policy's window, or no error budget.
+
+    To go back to what has served is the remedy, and is never held up; to one that never served is an upgrade.
+    """
+    if undone.undone_to is not None and undone.undone_to in world.agent.status.revision.served:
+        return None
+    spent = gate.message if gate.state is ReleaseState.FREEZE else None
+    return "; ".join(each for each in (world.standing.freeze, spent) if each) or None
 
 
 def _withdrawal(world: World, candidate: str) -> Command | None:

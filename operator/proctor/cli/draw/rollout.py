@@ -53,7 +53,9 @@ def _pairs(seen: RolloutView, now: datetime) -> Iterator[tuple[str, RenderableTy
         yield ("watched" if seen.phase == "Watching" else "paused"), text(f"for {left} more")
     if seen.approval:
         yield "approval", text(seen.approval)
-    if seen.gate:
+    if seen.frozen:
+        yield "frozen", text(seen.frozen, "warn")
+    elif seen.gate:
         yield "error budget", text(seen.gate, "warn")
     if seen.last_outcome:
         last = seen.last_outcome

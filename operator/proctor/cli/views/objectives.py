@@ -47,6 +47,12 @@ def release_gate(agent: Agent) -> str:
     return f"upgrades: {gate.state}; {gate.message}" if gate is not None and gate.message else ""
 
 
+def frozen(agent: Agent) -> str:
+    """Why an upgrade waits or does not go on, if a policy or a budget holds it; empty if nothing does."""
+    found = agent.status.condition("Reconciling")
+    return found.message if found is not None and found.reason == "UpgradesFrozen" else ""
+
+
 def _view(each: ObjectiveStatus) -> ObjectiveView:
     return ObjectiveView(
         name=each.name,

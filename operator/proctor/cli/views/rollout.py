@@ -63,6 +63,8 @@ class RolloutView:
     approval: str | None
     gate: str
     """What the error budgets mean for it; empty while they leave it alone."""
+    frozen: str
+    """Why it does not begin or go on; empty while it may."""
     last_outcome: LastOutcome | None
     hints: tuple[str, ...]
     """What a person may do next."""
@@ -99,6 +101,7 @@ def view(agent: Agent) -> RolloutView:
         verdict=rollout.verdict if rollout else None,
         approval=rollout.approval if rollout else None,
         gate=objectives.release_gate(agent),
+        frozen=objectives.frozen(agent),
         last_outcome=rollout.last_outcome if rollout else None,
         hints=tuple(_hints(agent, rollout)),
     )

@@ -161,6 +161,10 @@ def _of_upgrade(facts: AgentFacts) -> Iterator[Cause]:
     """Where the upgrade is, what the evidence says, and how that was reckoned."""
     seen = rollouts.view(facts.agent)
     verdict = seen.verdict
+    # A budget that is spent has a cause of its own, with what mends it.
+    if seen.frozen and not seen.gate:
+        steps = ("kubectl get policies.proctor.dev,clusterpolicies -A",)
+        yield Cause(Tone.WARN, "upgrades are frozen", seen.frozen, steps)
     if seen.candidate is not None and seen.phase not in _STARTING:
         now = next((f" at step {step.number}, {step.words}" for step in seen.steps if step.state == "now"), "")
         share = f"{seen.weight} % of the new tasks go to {seen.candidate}"
