@@ -221,7 +221,8 @@ def _told(ask: Ask, purse: Purse) -> str:
     if allowance.cost is not None:
         need = ask.cost(least) or Decimal(0)
         parts.append(
-            f"cost {balance.spent_cost:f} spent, {balance.held_cost:f} reserved, {need:f} needed of {allowance.cost:f}"
+            f"cost {_plain(balance.spent_cost)} spent, {_plain(balance.held_cost)} reserved, {_plain(need)} needed "
+            f"of {_plain(allowance.cost)}"
         )
     if allowance.tokens is not None:
         parts.append(
@@ -231,6 +232,10 @@ def _told(ask: Ask, purse: Purse) -> str:
     if allowance.tasks is not None:
         parts.append(f"tasks {balance.tasks} of {allowance.tasks} begun")
     return "; ".join(parts)
+
+
+def _plain(amount: Decimal) -> str:
+    return format(amount.normalize(), "f")
 
 
 def _wait(ask: Ask, purse: Purse, now: datetime) -> timedelta:

@@ -204,7 +204,8 @@ def fault_of(said: Reason | None, detail: str, calls: Sequence[Call]) -> Fault:
     last = max(calls, key=lambda call: call.sequence, default=None)
     seen = last.outcome.fault if last is not None else None
     if seen is not None and seen.reason in ENDINGS:
-        return Fault(seen.reason, f"{detail} (last call: {seen.message})")
+        # An agent that passes on what it was told need not be told it twice.
+        return Fault(seen.reason, detail if seen.message in detail else f"{detail} (last call: {seen.message})")
     if said is not None and said in ENDINGS:
         return Fault(said, detail)
     return Fault(Reason.AGENT_ERROR, detail)

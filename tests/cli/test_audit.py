@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from proctor.audit import memory
 from proctor.audit.notes import unchecked
 from proctor.audit.proofs import Proof
 from proctor.cli import exports
+from proctor.cli.draw import record as draw
 from proctor.cli.errors import Misused
 from proctor.cli.main import app
+from proctor.cli.terminal import Terminal
 from tests.audit.logs import LOG, ORIGIN, OTHER_KEY, SIGNER, Signer, entries_of, export_of, note_of
 
 ENTRIES = entries_of(9)
@@ -156,3 +159,49 @@ def test_nothing_is_claimed_of_what_is_not_whole_or_not_there(run: Run, export: 
     assert run("report", export, "support", "--key", KEY).exit_code == 2
     (export / LOG / "checkpoint").write_text("nothing")
     assert run("report", export, "support/refunds", "--key", KEY).exit_code == 1
+
+
+def told(**fields: Any) -> dict[str, Any]:
+    """A record as `show` gets it."""
+    agent = {"namespace": "support", "name": "returns"}
+    who = {"sub": "system:serviceaccount:shop:web"}
+    return {
+        "ts": 1_795_394_000_000,
+        "log": "20261123-13760710d1a70bf4",
+        "seq": 7,
+        "agent": agent,
+        "principal": who,
+    } | fields
+
+
+SHOWN = {
+    "a question": (
+        told(type="approval.decided", approval={"approval": "returns-1", "decision": "Approve", "decidedBy": ["lena"]}),
+        ("returns-1", "Approve by lena"),
+    ),
+    "a denial": (
+        told(
+            type="policy.decision",
+            tool={"server": "payments", "name": "refund"},
+            decision={"outcome": "deny", "reason": "PolicyDenied"},
+            call={"state": "Denied"},
+        ),
+        ("payments/refund", "deny PolicyDenied"),
+    ),
+    "an effect that a person settled": (
+        told(type="approval.decided", approval={"call": "t.3", "action": "Redo"}),
+        ("call=t.3 action=Redo",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("record", "words"), SHOWN.values(), ids=SHOWN)
+def test_a_record_can_be_read_on_a_terminal_of_a_hundred_columns(record: dict[str, Any], words: tuple[str, ...]):
+    """When, what, of what, and what was decided: none of it is cut; where it stands is left out first."""
+    out = StringIO()
+    Terminal.on(out, out, width=100).say(draw.records([record], 100))
+    shown = out.getvalue()
+    assert "…" not in shown
+    for each in (record["type"], *words):
+        assert each in shown
+    assert record["log"] not in shown

@@ -50,12 +50,15 @@ class Server:
     def __init__(self, *found: dict[str, Any]) -> None:
         self.found = {each["metadata"]["name"]: each for each in found}
         self.written: list[tuple[str, str, dict[str, Any]]] = []
+        self.refusal = ""
 
     def answer(self, method: str, path: str, kind: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """What it says."""
         where, _, _ = path.partition("?")
         if method == "POST" and where.endswith("/selfsubjectreviews"):
             return 201, {"status": {"userInfo": {"username": "alice@example.com"}}}
+        if method == "PATCH" and self.refusal:
+            return 403, {"kind": "Status", "message": self.refusal, "reason": "Forbidden"}
         if method == "PATCH":
             self.written.append((path, kind, body))
             return 200, self.found["refunds-1"]
@@ -221,3 +224,16 @@ def test_an_answer_of_the_form_is_written_and_a_rejection_needs_none(serve: Call
     assert serve(server, "approve", "refunds-1", "--answer", '{"decision": "decline"}', stdin="y\n").exit_code == 0
     assert server.written[0][2]["status"]["votes"][0]["answer"] == {"output": {"decision": "decline"}}
     assert serve(Server(an_open_question()), "reject", "refunds-1", stdin="y\n").exit_code == 0
+
+
+def test_who_is_not_asked_is_told_who_is(serve: Callable[..., Any]) -> None:
+    """In the rule's own words, without the names of what enforces it; no Role would help."""
+    server = Server(approval())
+    rule = "ValidatingAdmissionPolicy 'proctor-approval-votes' with binding 'proctor-approval-votes'"
+    server.refusal = f'approvals "refunds-1" is forbidden: {rule} denied request: max is not one of those who are asked'
+    result = serve(server, "approve", "refunds-1", stdin="y\n")
+    assert result.exit_code == 5
+    said = " ".join(result.output.split())
+    assert "refunds-1: max is not one of those who are asked" in said
+    assert "asked are: group support-leads; 1 must agree; not system:serviceaccount:shop:web" in said
+    assert "ValidatingAdmissionPolicy" not in said

@@ -89,6 +89,10 @@ def refuse(status: int, body: bytes, about: str) -> NoReturn:
                 "kubectl auth whoami    shows as whom the API server sees you",
             )
         case 403:
+            rule, _, why = said.partition(" denied request: ")
+            if why and "ValidatingAdmissionPolicy" in rule:
+                # A rule of the installation: no Role helps against it.
+                raise Denied(f"{about}: {why}")
             raise Denied(f"{about}: {said}", "ask for a Role with that verb on that resource")
         case 404 if "could not find the requested resource" in said or not body.lstrip().startswith(b"{"):
             raise NotFound(

@@ -56,6 +56,13 @@ class Reference(Report):
     name: str
 
 
+class Question(Report):
+    """What people were asked about a call."""
+
+    name: str
+    decision: str | None = None
+
+
 class Task(Report):
     """One task."""
 
@@ -64,6 +71,8 @@ class Task(Report):
     phase: Phase
     revision: str | None = None
     purpose: str = "Live"
+    served_by: str | None = None
+    """Who answers instead of the agent, if a fallback does."""
     arm: str | None = None
     """Of an upgrade that was under way when it began."""
     input: Any = None
@@ -103,6 +112,7 @@ class Call(Report):
     arguments: Any = None
     result: Any = None
     state: str
+    approval: Question | None = None
     error: Fault | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -12,12 +12,14 @@ from proctor.api.approval import APPROVE, Approval
 from proctor.api.fields import format_time
 from proctor.api.meta import Invalid
 from proctor.cli.cluster import APPLY_PATCH, Cluster
-from proctor.cli.errors import CliError, Misused
+from proctor.cli.errors import CliError, Denied, Misused
 from proctor.cli.resources import CONNECTORS, Resource
+from proctor.cli.views.approval import people
 from proctor.policy import forms
 from proctor.policy.votes import Pending, tally
 
 APPROVALS: Final = Resource(names.API_VERSION, "Approval", "approvals")
+_ROLE: Final = "whoever is asked also needs the ClusterRole proctor-approver in the namespace"
 _REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
@@ -99,7 +101,11 @@ def vote(cluster: Cluster, approval: Approval, answer: Answer, now: datetime) ->
     # Each voter is a field manager of their own: under one name, the second vote would take the first back.
     manager = f"kubectl-proctor-{hashlib.sha256(user.encode()).hexdigest()[:12]}"
     about = f"Approval {approval.metadata.namespace}/{approval.metadata.name}"
-    cluster.send("PATCH", path, body, about, content_type=APPLY_PATCH, fieldManager=manager)
+    try:
+        cluster.send("PATCH", path, body, about, content_type=APPLY_PATCH, fieldManager=manager)
+    except Denied as denied:
+        # By the admission rule or for want of a Role: what helps is known here.
+        raise Denied(denied.message, f"asked are: {people(approval.spec)}", _ROLE) from denied
     return user
 
 

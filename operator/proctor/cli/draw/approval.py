@@ -12,6 +12,7 @@ from rich.text import Text
 from proctor.api.approval import Approval, ApprovalPhase, ApprovalSpec, OnTimeout
 from proctor.cli.draw.parts import Column, fields, paragraph, table, text, toned
 from proctor.cli.dump import as_json
+from proctor.cli.views.approval import people
 from proctor.cli.views.tone import Tone
 from proctor.cli.wording import age, short, span
 
@@ -110,7 +111,7 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
     pairs += [
         ("Digest", text(spec.subject.digest, "hash")),
         ("On behalf of", text(spec.requested_by or "-")),
-        ("Asked are", text(_people(approval))),
+        ("Asked are", text(people(spec))),
         ("Deadline", text(f"{spec.deadline:%Y-%m-%d %H:%M} UTC, {_then(approval, now)}")),
     ]
     votes = [text(f"{each.user}: {each.decision} {each.comment}".strip()) for each in approval.status.votes]
@@ -122,14 +123,6 @@ def _form(spec: ApprovalSpec) -> Iterator[tuple[str, RenderableType]]:
     output = (spec.answer_schema or {}).get("properties", {}).get("output")
     if output:
         yield "Answer in", JSONHighlighter()(Text(as_json(output)))
-
-
-def _people(approval: Approval) -> str:
-    spec = approval.spec
-    who = [*spec.approvers.users, *(f"group {each}" for each in spec.approvers.groups)]
-    barred = [*spec.not_by, *((spec.requested_by,) if spec.four_eyes and spec.requested_by else ())]
-    said = f"{', '.join(who)}; {spec.quorum} must agree"
-    return f"{said}; not {', '.join(barred)}" if barred else said
 
 
 def _then(approval: Approval, now: datetime) -> str:

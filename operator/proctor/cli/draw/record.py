@@ -12,29 +12,41 @@ from rich.text import Text
 
 from proctor.audit.memory import Memory
 from proctor.audit.verifier import Report
+from proctor.cli.draw.parts import Column, table, text
 from proctor.cli.wording import printable
 
 _SHORT = 12
 
 
-def records(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """A line for each record."""
-    table = _table("TIME", "TYPE", "AGENT", "WHAT", "DECISION", "BY", "LOG", "SEQ")
-    for each in found:
-        agent = each.get("agent") or {}
-        name = "/".join(str(agent[key]) for key in ("namespace", "name") if key in agent)
-        who = (each.get("principal") or {}).get("sub") or each.get("source", "")
-        table.add_row(
-            _time(each["ts"]),
-            each["type"],
-            printable(name),
-            printable(_what(each)),
-            printable(_decision(each)),
-            printable(str(who)),
-            each["log"],
-            str(each["seq"]),
-        )
-    return table if found else Text("no records", style="quiet")
+def records(found: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
+    """A line for each record. Where they came from goes first when there is no room for all."""
+    columns = (
+        Column("TIME"),
+        Column("TYPE"),
+        Column("AGENT", 4),
+        Column("WHAT", may_shrink=True),
+        Column("DECISION"),
+        Column("BY", 2),
+        Column("LOG", 3),
+        Column("SEQ", is_number=True),
+    )
+    return table(columns, [_line(each) for each in found], width) if found else Text("no records", style="quiet")
+
+
+def _line(record: Mapping[str, Any]) -> list[Text]:
+    agent = record.get("agent") or {}
+    name = "/".join(str(agent[key]) for key in ("namespace", "name") if key in agent)
+    who = (record.get("principal") or {}).get("sub") or record.get("source", "")
+    return [
+        text(_time(record["ts"]), "quiet"),
+        text(record["type"]),
+        text(name),
+        text(_what(record), "name"),
+        text(_decision(record)),
+        text(who),
+        text(record["log"], "quiet"),
+        text(record["seq"]),
+    ]
 
 
 def report(found: Report, *, has_anchors: bool) -> RenderableType:
@@ -76,7 +88,10 @@ def _what(record: Mapping[str, Any]) -> str:
         return f"{tool.get('server')}/{tool.get('name')}"
     if model:
         return f"{model.get('connector')}/{model.get('requested')}"
-    for key in ("change", "rollout", "state", "approval", "fallback", "budget"):
+    approval = record.get("approval")
+    if isinstance(approval, dict) and "approval" in approval:
+        return str(approval["approval"])
+    for key in ("change", "approval", "rollout", "state", "fallback", "budget"):
         if isinstance(record.get(key), dict):
             return " ".join(f"{name}={value}" for name, value in record[key].items() if not isinstance(value, dict))[
                 :80
@@ -86,10 +101,14 @@ def _what(record: Mapping[str, Any]) -> str:
 
 def _decision(record: Mapping[str, Any]) -> str:
     decision, call, result = (record.get(key) or {} for key in ("decision", "call", "result"))
+    people = record.get("approval") or {}
+    if people.get("decision"):
+        who = ", ".join(str(each) for each in people.get("decidedBy") or ())
+        return f"{people['decision']} by {who}" if who else str(people["decision"])
     said = (
         decision.get("outcome"),
         decision.get("reason"),
-        call.get("state"),
+        None if decision else call.get("state"),
         result.get("phase"),
         result.get("reason"),
     )

@@ -16,6 +16,7 @@ from proctor.cli.draw.parts import Column, fields, heading, mark, paragraph, tab
 from proctor.cli.dump import as_json
 from proctor.cli.tasks import Call, Task
 from proctor.cli.views import task as views
+from proctor.cli.views.tone import Tone
 from proctor.cli.wording import age, counted, seconds, short
 
 _INPUT = 100
@@ -98,6 +99,7 @@ def task(each: Task, made: Sequence[Call], now: datetime, width: int) -> Rendera
         ("revision", _revision(each)),
         ("caller", text(each.caller)),
         ("conversation", text(each.conversation or "-", "quiet")),
+        *((("served by", text(each.served_by, "warn")),) if each.served_by else ()),
         ("took", text(f"{seconds(each.seconds(now))} in {each.attempts or 'no'} attempt{'s' * (each.attempts != 1)}")),
         ("created", text(f"{age(each.created_at, now)} ago")),
         ("trace", text(each.trace_id or "-", "quiet")),
@@ -135,8 +137,9 @@ def calls(each: Task, made: Sequence[Call], width: int) -> RenderableType:
     )
     grid = table(columns, (_call(one) for one in made), width)
     tail = f"{counted(len(made), 'call')} · {counted(each.usage.tokens, 'token')} · cost {views.money(each.usage.cost)}"
-    faults = [_call_fault(one) for one in made if one.error]
-    return Group(grid, *faults, Text(tail, style="quiet"))
+    faults = [_call_fault(one) for one in made if one.error and one.state != "Waiting"]
+    waits = [_call_waits(each, one) for one in made if one.state == "Waiting" and one.approval]
+    return Group(grid, *faults, *waits, Text(tail, style="quiet"))
 
 
 def _call(each: Call) -> list[Text]:
@@ -159,6 +162,12 @@ def _call_fault(each: Call) -> RenderableType:
     fault = each.error
     said = f"{fault.reason}: {fault.message}" if fault else ""
     return Text.assemble(("✗ ", "bad"), (f"call {each.sequence} ", "quiet"), text(short(said, _FAULT), "bad"))
+
+
+def _call_waits(task: Task, each: Call) -> RenderableType:
+    name = each.approval.name if each.approval else ""
+    said = f"waits for people: kubectl proctor approvals {name} -n {task.agent.namespace}"
+    return Text.assemble(toned(Tone.BUSY, f"call {each.sequence} "), text(said))
 
 
 def _fault(each: Task) -> RenderableType:

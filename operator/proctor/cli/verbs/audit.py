@@ -80,7 +80,7 @@ def show(
     with reader(cluster, Wanted(gateway, installation, service_account)) as record:
         lines = [each for log in record.logs() for each in record.records(log.id, **wanted, task=task, type=kind)]
     if output is Format.TABLE:
-        terminal.say(draw.records([json.loads(each) for each in lines]))
+        terminal.say(draw.records([json.loads(each) for each in lines], terminal.out.width))
     else:
         terminal.write("\n".join(lines))
 

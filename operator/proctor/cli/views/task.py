@@ -20,6 +20,7 @@ _PHASES = {
 }
 _STATES = {
     "Started": Tone.BUSY,
+    "Waiting": Tone.BUSY,
     "Succeeded": Tone.GOOD,
     "Failed": Tone.BAD,
     "Denied": Tone.BAD,
@@ -28,7 +29,7 @@ _STATES = {
 _NEXT = {
     "Timeout": "it took longer than spec.limits.timeout allows",
     "LimitExceeded": "it needed more than spec.limits allows",
-    "BudgetExhausted": "its budget is spent; see spec.limits.maxCost",
+    "BudgetExhausted": "a budget of money is spent: the fault names the policy, or spec.limits of the Agent",
     "PolicyDenied": "the calls show which one was denied, and by which rule",
     "AgentUnavailable": "no pod took it; kubectl proctor explain agent/{agent} says why",
     "AgentError": "the agent's program failed; kubectl proctor logs {agent} --task {task}",
