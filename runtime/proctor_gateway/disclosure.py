@@ -9,11 +9,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from proctor.policy.facts import Answered
+from proctor.api.connector import Tool
+from proctor.policy.effective import Effective
+from proctor.policy.facts import Answered, TaskFacts
+from proctor.policy.provenance import answered, asks_for_named_sources, value_of
 from proctor_gateway.calling import Caller
 from proctor_gateway.calls import Intent
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Denied, Problem, StoreAway
+from proctor_gateway.policing import task_facts
 from proctor_gateway.reasons import Reason
 from proctor_gateway.screening import Screen, screen_of
 from proctor_gateway.store import readings
@@ -36,13 +40,23 @@ async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapp
     if fault is not None:
         raise Denied(fault.reason, fault.message)
     declared = connector.spec.tool(intent.name)
-    text = json.dumps(result, ensure_ascii=False) if declared.trusted else ""
-    answer = Answered(intent.connector, intent.name, trusted=declared.trusted, data=declared.data, text=text)
     try:
+        answer = await _believed(context, caller, intent, result, declared, effective)
         await context.database.write(lambda c: readings.add(c, claims.task, claims.attempt, answer))
     except StoreAway as exc:
         raise Problem(503, Reason.STORE_UNAVAILABLE, "what was read cannot be written down, so it is not read") from exc
     return result
+
+
+async def _believed(
+    context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any], tool: Tool, effective: Effective
+) -> Answered:
+    """How far the answer is believed. What the task knows is asked for only where that matters."""
+    matters = bool(tool.trusted_parts) or asks_for_named_sources(effective)
+    facts = await task_facts(context, caller) if matters and not tool.trusted else TaskFacts()
+    text = json.dumps(result, ensure_ascii=False) if tool.trusted or matters else ""
+    arguments = intent.arguments if isinstance(intent.arguments, Mapping) else {}
+    return answered(intent.connector, tool, arguments, value_of(result), facts, text=text)
 
 
 def of_model(context: Context, caller: Caller, intent: Intent, body: bytes) -> bytes:  # noqa: ARG001 - the seam

@@ -60,7 +60,7 @@ async def _judged(context: Context, caller: Caller, call: ModelCall | ToolCall, 
         return Refuse(Fault(Reason.POLICY_DENIED, doubt))
     if not governed.effective:
         return Allow()
-    decision = decide(call, await _facts(context, caller, call), governed.effective, governed.body)
+    decision = decide(call, await task_facts(context, caller, call), governed.effective, governed.body)
     match decision:
         case runtime.Allow(noted=noted):
             await _note(context, caller, noted)
@@ -98,7 +98,8 @@ def _unfenced(agent: Agent, governed: Governed) -> str | None:
     return None
 
 
-async def _facts(context: Context, caller: Caller, call: ModelCall | ToolCall) -> TaskFacts:
+async def task_facts(context: Context, caller: Caller, call: ModelCall | ToolCall | None = None) -> TaskFacts:
+    """What the task knows, before this call if one is about to be made."""
     claims = caller.claims
     bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
     asked = readings.Asked(call.connector, call.tool, call.arguments) if isinstance(call, ToolCall) else None

@@ -190,3 +190,39 @@ async def test_the_operator_reads_what_was_found(gateway: House):
     assert (found["agent"], found["policy"], found["rule"]) == ("refunds", "Policy/support/careful", "tools/deny")
     assert (found["mode"], found["count"]) == ("Warn", 2)
     assert found["lastAt"].endswith("Z")
+
+
+async def test_what_is_vouched_for_and_what_was_named_is_kept(database: Database):
+    """The believed part of an answer, and the words of a source that the caller named; of others nothing."""
+    task = (await accepted(database)).request.id
+    answers = (
+        Answered("mail", "search", trusted=False, data=(), text="", vouched="mark@example.com"),
+        Answered("web", "fetch", trusted=False, data=(), text="dora@example.com", named=True),
+        Answered("web", "fetch", trusted=False, data=(), text="eve@example.com"),
+    )
+    for answer in answers:
+        await database.write(lambda c, answer=answer: readings.add(c, task, 1, answer))
+    found = await database.read(lambda c: readings.facts(c, task, 1, None))
+    assert {(each.text, each.vouched, each.named) for each in found.answers} == {
+        ("", "mark@example.com", False),
+        ("dora@example.com", "", True),
+        ("", "", False),
+    }
+
+
+PARTS: dict[str, tuple[dict[str, Any], str]] = {
+    "a part that is vouched for": ({"trustedParts": [{"path": "order_id"}]}, "Succeeded"),
+    "another part": ({"trustedParts": [{"path": "status"}]}, "Denied"),
+    "nothing": ({}, "Denied"),
+}
+
+
+@pytest.mark.parametrize(("declared", "state"), PARTS.values(), ids=PARTS)
+async def test_a_value_may_come_from_a_part_that_is_vouched_for(gateway: House, crm: System, declared, state):
+    """An order's number, which the system itself made, is refunded; from a part that strangers write it is not."""
+    order = {"name": "get_order", "effect": "Read", **declared}
+    gateway.connect("crm", "MCP", f"{crm.url}/mcp", tools=[order])
+    sinks = [{"tool": "refund", "argument": "order_id", "origins": ["TrustedTool"], "otherwise": "Deny"}]
+    await hold(gateway, policy(tools={"whenTainted": [{"then": "Allow"}], "sinks": sinks}))
+    look = {"call": ["crm", "get_order", {"order_id": "O-50042"}]}
+    assert [state for _, state, _ in await called(gateway, look, REFUND)] == ["Succeeded", state]

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from proctor.api.fields import (
+    ATOMIC,
     SET,
     Digest,
     Expression,
@@ -19,6 +20,7 @@ from proctor.api.fields import (
     Number,
     ObjectName,
     Span,
+    Text,
     Time,
     ToolName,
     by,
@@ -99,6 +101,44 @@ class Verification(Spec):
     """CEL over `result` (what it answers), `args` and `key`: true, false, or an error for not known."""
 
 
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=128)]
+
+
+class RecordCondition(Spec):
+    """Which records are meant: by the value of a field that nobody outside can write."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(has(self.values) && self.values.size() > 0) != (has(self.named) && self.named)",
+                "set either values or named: which records are meant otherwise?",
+            )
+        )
+    )
+    field: FieldName
+    """A field of the same record, such as `sender` or `title`."""
+    values: Annotated[tuple[Text, ...], Field(max_length=128, json_schema_extra=SET)] = ()
+    """The record is meant if the field is one of these, such as one's own colleagues."""
+    named: bool = False
+    """The record is meant if the field's value stands, as whole words, in what the caller said or the instructions."""
+
+
+class TrustedPart(Spec):
+    """A part of what a tool returns that nobody outside can write, though they can write the rest."""
+
+    path: Annotated[
+        str,
+        Field(
+            pattern=r"^(\[\]\.)*[A-Za-z_][A-Za-z0-9_-]*((\[\])?\.[A-Za-z_][A-Za-z0-9_-]*)*$",
+            min_length=1,
+            max_length=256,
+        ),
+    ]
+    """Where it is in the tool's JSON: names with dots between, `[]` for each item of a list, such as `[].sender`."""
+    when: RecordCondition | None = None
+    """In which records. Absent: in all."""
+
+
 class Tool(Spec):
     """What is known of one tool. A tool that is not declared has effect Once and is not trusted."""
 
@@ -108,6 +148,11 @@ class Tool(Spec):
                 "!has(self.verify) || (has(self.effect) && self.effect == 'Verify')",
                 "verify needs effect Verify: tools of any other effect are not probed",
                 ".verify",
+            ),
+            (
+                "!has(self.trustedParts) || self.trustedParts.size() == 0 || !has(self.trusted) || !self.trusted",
+                "trustedParts need trusted: false: of a trusted tool every part is",
+                ".trustedParts",
             ),
         )
     )
@@ -120,6 +165,8 @@ class Tool(Spec):
     """For effect Verify: how to find out whether a call was applied. Absent: nobody can, and a person is asked."""
     trusted: bool = False
     """Whether what it returns may be taken for the operator's words."""
+    trusted_parts: Annotated[tuple[TrustedPart, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """Of a tool that is not trusted: what of its answers nobody outside can write. The answer still taints."""
     data: Annotated[tuple[Label, ...], Field(max_length=16, json_schema_extra=SET)] = ()
     """The data classes that it discloses."""
     price: Number | None = None

@@ -83,11 +83,16 @@ class TaintRule(ToolPattern):
 
 
 class Origin(StrEnum):
-    """Where an argument's value may come from."""
+    """Where an argument's value may come from.
+
+    NamedSource is what was found where the caller or a trusted tool said to look, such as a page whose address the
+    caller gave: strangers may have written it, but only those whom the caller pointed to.
+    """
 
     OPERATOR = "Operator"
     USER = "User"
     TRUSTED_TOOL = "TrustedTool"
+    NAMED_SOURCE = "NamedSource"
 
 
 class Sink(ToolPattern):
@@ -97,7 +102,7 @@ class Sink(ToolPattern):
         str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", min_length=1, max_length=256)
     ]
     """The path of the argument."""
-    origins: Annotated[tuple[Origin, ...], Field(min_length=1, max_length=3, json_schema_extra=SET)]
+    origins: Annotated[tuple[Origin, ...], Field(min_length=1, max_length=4, json_schema_extra=SET)]
     """Where its value may come from."""
     values: Annotated[tuple[Text, ...], Field(max_length=128, json_schema_extra=SET)] = ()
     """Values that may come from anywhere, such as the channels of one's own company."""

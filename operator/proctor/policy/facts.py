@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from proctor.api.connector import Effect
-from proctor.api.permissions import Origin
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,10 @@ class Answered:
     trusted: bool
     data: tuple[str, ...]
     text: str
+    vouched: str = ""
+    """Of an answer that is not trusted: what nobody outside can have written."""
+    named: bool = False
+    """Whether who may be trusted chose what was asked for, so that the answer is where they wanted to look."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class TaskFacts:
     operator: str = ""
     """The instructions."""
     trusted: tuple[str, ...] = ()
-    """What trusted tools answered."""
+    """What trusted tools answered, and what is vouched for of the answers of others."""
+    named: tuple[str, ...] = ()
+    """What was found where the caller, or a trusted tool, said to look. Strangers may have written it."""
     untrusted: tuple[str, ...] = ()
     """The tools from which untrusted content came, in the order in which it came."""
     labels: frozenset[str] = frozenset()
@@ -76,9 +81,11 @@ class TaskFacts:
     def having_read(self, answer: Answered) -> TaskFacts:
         """The facts after the agent has got the answer."""
         name = f"{answer.connector}/{answer.tool}"
+        known = answer.text if answer.trusted else answer.vouched
         return replace(
             self,
-            trusted=(*self.trusted, answer.text) if answer.trusted else self.trusted,
+            trusted=tuple(dict.fromkeys((*self.trusted, *([known] if known else [])))),
+            named=(*self.named, answer.text) if answer.named and not answer.trusted else self.named,
             untrusted=self.untrusted if answer.trusted or name in self.untrusted else (*self.untrusted, name),
             labels=self.labels | set(answer.data),
         )
@@ -120,34 +127,3 @@ def leaves(value: Any) -> Iterator[str]:
         yield json.dumps(value)
     elif value is not None:
         yield str(value)
-
-
-def origin_of(value: str, facts: TaskFacts, allowed: Sequence[Origin]) -> Origin | None:
-    """Where the value is found among the allowed origins; None if it is in none of them."""
-    places = {Origin.USER: (facts.user,), Origin.OPERATOR: (facts.operator,), Origin.TRUSTED_TOOL: facts.trusted}
-    wanted = _plain(value)
-    return next((origin for origin in allowed if any(_holds(text, wanted) for text in places[origin])), None)
-
-
-def _holds(text: str, wanted: str) -> bool:
-    """Whether the text holds the value as whole words: 5 is not in 50, nor a short name in a longer one."""
-    if not wanted:
-        return True
-    found = _plain(text)
-    start = found.find(wanted)
-    while start >= 0:
-        before, after = found[start - 1 : start], found[start + len(wanted) : start + len(wanted) + 1]
-        if not _joins(before, wanted[0]) and not _joins(after, wanted[-1]):
-            return True
-        start = found.find(wanted, start + 1)
-    return False
-
-
-def _joins(outside: str, inside: str) -> bool:
-    return bool(outside) and outside.isalnum() and inside.isalnum()
-
-
-def _plain(text: str) -> str:
-    """Without what people write differently and mean the same: case, runs of white space, trailing zeros."""
-    folded = re.sub(r"\s+", " ", text.casefold()).strip()
-    return re.sub(r"(?<![\d.])(\d+)\.0+(?!\d)", r"\1", folded)

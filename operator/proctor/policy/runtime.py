@@ -16,9 +16,10 @@ from proctor.api.permissions import DataRules, ModelRules, Reaction, Sink, ToolR
 from proctor.api.policy import CheckedAt, Mode, PolicyExpression
 from proctor.policy import demands, keys
 from proctor.policy.effective import Effective, Rule
-from proctor.policy.facts import Call, ModelCall, TaskFacts, ToolCall, leaves, links_in, origin_of, values_at
+from proctor.policy.facts import Call, ModelCall, TaskFacts, ToolCall, leaves, links_in, values_at
 from proctor.policy.finding import Finding, found
 from proctor.policy.patterns import fits_any, is_tool
+from proctor.policy.provenance import origin_of
 from proctor.policy.uses import model_fault, tool_fault
 
 LOOP: Final = 10

@@ -40,7 +40,9 @@ _TASK: Final = sa.select(
     tasks.c.created_at,
 ).where(tasks.c.id == sa.bindparam("task"))
 _OWN: Final = (
-    sa.select(table.c.connector, table.c.tool, table.c.trusted, table.c.data, table.c.text)
+    sa.select(
+        table.c.connector, table.c.tool, table.c.trusted, table.c.data, table.c.text, table.c.vouched, table.c.named
+    )
     .where(table.c.task == sa.bindparam("task"), table.c.attempt == sa.bindparam("attempt"))
     .limit(sa.literal_column(str(_MOST)))
 )
@@ -67,15 +69,20 @@ class Read:
 
 def add(connection: sa.Connection, task: str, attempt: int, answer: Answered) -> None:
     """The attempt gets this answer. Told twice, it is kept once."""
-    text = plain(answer.text[:_LONGEST]) if answer.trusted else ""
+    text = plain(answer.text[:_LONGEST]) if answer.trusted or answer.named else ""
+    vouched = plain(answer.vouched[:_LONGEST])
+    # All that it is, for an answer that is believed less than another of the same words is another answer.
+    content = [answer.connector, answer.tool, answer.trusted, sorted(answer.data), text, answer.named, vouched]
     values = {
         "task": task,
         "attempt": attempt,
-        "digest": digest.short([answer.connector, answer.tool, answer.trusted, sorted(answer.data), text], 32),
+        "digest": digest.short(content, 32),
         "connector": answer.connector,
         "tool": answer.tool,
         "trusted": answer.trusted,
         "data": sorted(answer.data),
+        "named": answer.named,
+        "vouched": vouched,
         "text": text,
     }
     statement = _insert(connection, table).values(values)
@@ -100,10 +107,14 @@ def facts(connection: sa.Connection, task: str, attempt: int, asked: Asked | Non
     said = [_text(each.input) for each in before]
     return Read(
         "\n".join([*said, _text(row.input)]),
-        tuple(Answered(each.connector, each.tool, each.trusted, tuple(each.data), each.text) for each in found),
+        tuple(_answered(each) for each in found),
         _repeated(connection, task, attempt, asked) if asked else 0,
         body,
     )
+
+
+def _answered(row: Any) -> Answered:
+    return Answered(row.connector, row.tool, row.trusted, tuple(row.data), row.text, row.vouched, row.named)
 
 
 def _found(connection: sa.Connection, task: str, attempt: int, before: list[str]) -> Sequence[Any]:

@@ -333,10 +333,13 @@ readings = sa.Table(
     sa.Column("tool", sa.String(256), nullable=False),
     sa.Column("trusted", sa.Boolean, nullable=False),
     sa.Column("data", _json(), nullable=False),
+    sa.Column("named", sa.Boolean, nullable=False),
+    sa.Column("vouched", sa.Text, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
 )
-"""What the attempts of agents under a policy have read: whether it was trusted, of which data classes, and, of trusted
-tools alone, the words, for a value that comes from them may be used where others may not.
+"""What the attempts of agents under a policy have read: whether it was trusted, of which data classes, and the words of
+those tools from which a value may be used where others may not: of trusted ones, of sources that the caller named, and
+what is vouched for of the others.
 """
 
 policy_findings = sa.Table(

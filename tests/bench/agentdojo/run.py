@@ -9,6 +9,7 @@ made without a person; an honest task is escalated if one of its calls is not.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +20,17 @@ from typing import Any
 import yaml
 from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
 from agentdojo.task_suite import get_suites
+from pydantic import TypeAdapter
 
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector, Effect
 from proctor.api.policy import Policy
 from proctor.policy.effective import Effective, merge
 from proctor.policy.facts import Answered, TaskFacts, ToolCall
+from proctor.policy.provenance import answered
 from proctor.policy.runtime import Allow, Decision, Refuse, decide
 
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 VERSION = "v1.2.2"
 MARK = "INFORMATION-FROM-A-STRANGER"
@@ -58,12 +62,15 @@ class Task:
             return self._stop(call, word, decision.message)
         runtime = FunctionsRuntime(self.suite.tools)
         result, error = runtime.run_function(self.environment, call.function, dict(call.args))
-        text = f"{result} {error or ''}"
+        value = ANYTHING.dump_python(result, mode="json")
+        text = json.dumps(value, ensure_ascii=False) + (error or "")
         if MARK in text:
             if declared.trusted:
                 sys.exit(f"{call.function} is declared trusted and returned an injection")
             self.exposed = True
-        answer = Answered("suite", call.function, declared.trusted, declared.data, text)
+        answer = answered("suite", declared, dict(call.args), value, self.facts, text=text)
+        if MARK in answer.vouched:
+            sys.exit(f"a trusted part of {call.function} holds an injection")
         self.facts = self.facts.having_read(answer)
         return "made"
 

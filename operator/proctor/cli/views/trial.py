@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from proctor.api.agent import Agent, NetworkIsolation
-from proctor.api.connector import Connector, Effect
+from proctor.api.connector import Connector, Effect, Tool
 from proctor.cli.tasks import Call, Task
 from proctor.policy.check import check
 from proctor.policy.demands import dumped
 from proctor.policy.effective import Effective, merge
 from proctor.policy.facts import Answered, ModelCall, TaskFacts, ToolCall
 from proctor.policy.finding import Finding
+from proctor.policy.provenance import answered, value_of
 from proctor.policy.runtime import Allow, Ask, Decision, Refuse, decide
 from proctor.policy.selection import AnyPolicy
 
@@ -116,7 +117,7 @@ def calls(
             if type(was) is not type(would):
                 found.append(Tried(place.name, task.id, f"{call.connector}/{call.name}", was, would))
             if call.kind == "Tool" and call.state == "Succeeded":
-                facts = facts.having_read(_answer(place, call))
+                facts = facts.having_read(_answer(place, call, facts))
     return tuple(found)
 
 
@@ -141,11 +142,12 @@ def _call(place: Place, call: Call) -> ModelCall | ToolCall | None:
     return ToolCall(call.connector, call.name, Effect(call.effect or Effect.ONCE), data, call.arguments)
 
 
-def _answer(place: Place, call: Call) -> Answered:
+def _answer(place: Place, call: Call, facts: TaskFacts) -> Answered:
     connector = place.connectors.get(call.connector)
-    tool = connector.spec.tool(call.name) if connector else None
-    is_trusted = tool is not None and tool.trusted
-    return Answered(call.connector, call.name, is_trusted, tool.data if tool else (), _text(call.result))
+    tool = connector.spec.tool(call.name) if connector else Tool(name=call.name)
+    arguments = call.arguments if isinstance(call.arguments, Mapping) else {}
+    value = value_of(call.result) if isinstance(call.result, Mapping) else call.result
+    return answered(call.connector, tool, arguments, value, facts, text=_text(call.result))
 
 
 def _body(task: Task) -> dict[str, Any]:

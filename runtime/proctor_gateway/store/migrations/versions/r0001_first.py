@@ -324,6 +324,8 @@ def upgrade() -> None:
         sa.Column("tool", sa.String(length=256), nullable=False),
         sa.Column("trusted", sa.Boolean(), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("named", sa.Boolean(), nullable=False),
+        sa.Column("vouched", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_readings_task"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task", "attempt", "digest", name=op.f("pk_readings")),
