@@ -96,17 +96,22 @@ def down(settings: Settings) -> None:
 
 def load(settings: Settings, archive: Path) -> None:
     """Import a docker or OCI archive into the node's container runtime."""
-    _in_node(settings, "ctr", "-n", "k8s.io", "images", "import", str(archive))
+    ctr(settings, "images", "import", str(archive))
 
 
 def images(settings: Settings) -> set[str]:
     """Names of the images that the node's container runtime holds."""
-    return set(_in_node(settings, "ctr", "-n", "k8s.io", "images", "list", "-q").split())
+    return set(ctr(settings, "images", "list", "-q").split())
 
 
 def blobs(settings: Settings) -> set[str]:
     """Digests of the layers, configs and manifests that the node's container runtime holds."""
-    return set(_in_node(settings, "ctr", "-n", "k8s.io", "content", "list", "-q").split())
+    return set(ctr(settings, "content", "list", "-q").split())
+
+
+def ctr(settings: Settings, *words: str) -> str:
+    """What the tool of the node's container runtime says, of the images and containers of Kubernetes."""
+    return _in_node(settings, "ctr", "-n", "k8s.io", *words)
 
 
 def state_of(settings: Settings) -> Path:

@@ -19,6 +19,8 @@ from tests.plan.test_agent import carried_out, condition, made, with_spec
 TAG = "registry.example/mine:1"
 NOW, LATER = "a" * 64, "b" * 64
 PINNED = f"registry.example/mine@sha256:{NOW}"
+IMPORTED = f"docker.io/library/import-2026-11-22@sha256:{NOW}"
+MIRRORED = f"mirror.example/mine@sha256:{NOW}"
 
 IDENTITIES: dict[str, tuple[str, str, str | None]] = {
     "containerd, pulled": (PINNED, TAG, PINNED),
@@ -30,8 +32,8 @@ IDENTITIES: dict[str, tuple[str, str, str | None]] = {
     "containerd, loaded onto the node": (f"sha256:{NOW}", TAG, f"sha256:{NOW}"),
     "cri-dockerd, loaded onto the node": (f"docker://sha256:{NOW}", TAG, f"sha256:{NOW}"),
     "CRI-O, bare": (NOW, TAG, f"sha256:{NOW}"),
-    "kind load": (f"docker.io/library/import-2026-11-22@sha256:{NOW}", TAG, f"sha256:{NOW}"),
-    "another registry's name for it": (f"mirror.example/mine@sha256:{NOW}", TAG, f"sha256:{NOW}"),
+    "kind load": (f"docker.io/library/import-2026-11-22@sha256:{NOW}", TAG, IMPORTED),
+    "another registry's name for it": (f"mirror.example/mine@sha256:{NOW}", TAG, MIRRORED),
     "nothing": ("", TAG, None),
     "no digest": ("registry.example/mine:1", TAG, None),
 }
@@ -213,9 +215,18 @@ def test_what_serves_from_a_changed_nodes_image_says_so() -> None:
 
 def test_another_name_for_the_same_content_is_no_change() -> None:
     """A node that pulled it knows the repository, one that had it loaded does not; now it can be pinned."""
-    world = serving(f"sha256:{NOW}")
-    plan = plan_agent(replace(world, pods=(pod(world, f"sha256:{NOW}"), pod(world, PINNED, "b"))), T0)
+    world = serving(IMPORTED)
+    assert world.agent.status.condition("ImagePinned").reason == "OnlyOnNodes"  # type: ignore[union-attr]
+    plan = plan_agent(replace(world, pods=(pod(world, IMPORTED), pod(world, PINNED, "b"))), T0)
     assert of_kind(plan, "ControllerRevision")["metadata"]["annotations"][names.IMAGE] == PINNED
+
+
+@pytest.mark.parametrize("image_id", [PINNED, MIRRORED, PINNED.replace(NOW, LATER)])
+def test_two_kinds_of_digest_are_not_compared(image_id: str) -> None:
+    """A node's own image is known by its configuration, a pulled one by its manifest: neither change nor proof."""
+    world = serving(f"sha256:{NOW}")
+    plan = plan_agent(replace(world, pods=(pod(world, image_id),)), T0)
+    assert plan.is_noop
 
 
 def test_a_runtime_that_tells_nothing_holds_nobody_up() -> None:

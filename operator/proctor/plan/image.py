@@ -31,7 +31,10 @@ _HUB, _HUB_LIBRARY = "docker.io/", "docker.io/library/"
 
 @dataclass(frozen=True)
 class Image:
-    """The image of one revision. `kept` is what was learned: repository@sha256:…, or only sha256:… of a node's own."""
+    """The image of one revision. `kept` is what was learned: repository@sha256:…, or only sha256:… of a node's own.
+
+    By the declared repository it can be pulled again; under another one's name, or without any, it can be compared.
+    """
 
     declared: str
     kept: str | None = None
@@ -41,7 +44,7 @@ class Image:
     @property
     def runs(self) -> str:
         """What its pods are made with."""
-        return self.kept if self.kept is not None and _DIGEST in self.kept else self.declared
+        return self.kept if self.kept is not None and _can_be_pulled(self.kept, self.declared) else self.declared
 
     @property
     def digest(self) -> str | None:
@@ -60,8 +63,12 @@ class Image:
         return not self.is_pinned and self.kept is None and not self.is_told
 
     def is_other(self, identity: str) -> bool:
-        """Whether a pod with that identity runs something else than was learned."""
-        return self.kept is not None and self.kept[-64:] != identity[-64:]
+        """Whether a pod with that identity runs something else than was learned.
+
+        The digest of an image's manifest and that of its configuration tell nothing of each other.
+        """
+        is_alike = self.kept is not None and (_DIGEST in self.kept) == (_DIGEST in identity)
+        return self.kept is not None and is_alike and self.kept[-64:] != identity[-64:]
 
 
 def images(world: World, known: Iterable[Revision]) -> dict[str, Image]:
@@ -84,22 +91,33 @@ def _image(world: World, revision: Revision) -> Image:
     ready = [each for each in _containers(world.pods, revision.hash) if each.get("ready")]
     told = [said for each in ready if (said := identity_of(each.get("imageID", ""), declared))]
     # A node that has the same content under another name says that one; one that pulled it says what can be pulled.
-    better = next((each for each in told if _DIGEST in each and kept in {None, each[-71:]}), None)
+    pulled = (each for each in told if _can_be_pulled(each, declared))
+    better = next((each for each in pulled if kept is None or _is_manifest(kept, each)), None)
     return Image(declared, better or kept or next(iter(told), None), is_told=bool(ready))
 
 
-def identity_of(image_id: str, declared: str) -> str | None:
-    """What a container's imageID says: by the declared repository if it came from there, else only the digest.
+def _can_be_pulled(identity: str, declared: str) -> bool:
+    return identity.startswith(f"{_repository(declared)}{_DIGEST}")
 
-    None if it says nothing. Under another repository's name the digest may not be pulled from the declared one.
+
+def _is_manifest(kept: str, identity: str) -> bool:
+    """Whether what was kept is the same manifest, maybe under another repository's name."""
+    return _DIGEST in kept and kept[-64:] == identity[-64:]
+
+
+def identity_of(image_id: str, declared: str) -> str | None:
+    """What a container's imageID says, by the declared repository if it came from there. None if it says nothing.
+
+    Under another repository's name the digest may not be pulled from the declared one, so that name stays.
     """
     found = _IMAGE_ID.match(image_id)
     if found is None:
         return None
     repository = _repository(declared)
-    if found["repository"] and _whole(found["repository"]) == _whole(repository):
-        return f"{repository}@sha256:{found['hash']}"
-    return f"sha256:{found['hash']}"
+    if not found["repository"]:
+        return f"sha256:{found['hash']}"
+    is_declared = _whole(found["repository"]) == _whole(repository)
+    return f"{repository if is_declared else found['repository']}{_DIGEST}{found['hash']}"
 
 
 def _repository(image: str) -> str:
