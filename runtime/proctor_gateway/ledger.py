@@ -135,10 +135,7 @@ class Ledger:
             asked = replace(wanted, patience=now < until)
             keys = wanted.bill.locks(wanted.intent.task, now) if wanted.bill else (wanted.intent.task,)
             try:
-                begun = await self._database.write(
-                    lambda c, asked=asked, now=now: start.begin(c, asked, now),  # type: ignore[misc]
-                    keys,
-                )
+                begun = await self._database.write(start.beginning(asked, now), keys)
             except start.Revoked as exc:
                 raise _revoked() from exc
             except StoreAway as exc:
@@ -155,7 +152,7 @@ class Ledger:
         self._metrics.settled(entry.claims, entry.intent, outcome, (now - entry.started_at).total_seconds())
         try:
             await self._database.write(
-                lambda c: store.settle(c, entry.intent.task, entry.sequence, outcome, now, entry.reserved, body),
+                store.settling(entry.intent.task, entry.sequence, outcome, now, entry.reserved, body),
                 (entry.intent.task, *entry.reserved.accounts),
             )
         except StoreAway:

@@ -16,8 +16,7 @@ from proctor.audit.records import Draft, EventType, present
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.record.pending import Desk, Facts, desk
-from proctor_gateway.store import hot
-from proctor_gateway.store.tables import calls, tasks
+from proctor_gateway.store.tables import tasks
 from proctor_gateway.tasks import Fault, Purpose
 
 _MICROS: Final = 1_000_000
@@ -42,9 +41,6 @@ _FACTS: Final = sa.select(
     tasks.c.trace_id,
     tasks.c.purpose,
 ).where(tasks.c.id == sa.bindparam("task"))
-_CALL: Final = sa.select(
-    calls.c.attempt, calls.c.kind, calls.c.connector, calls.c.name, calls.c.effect, calls.c.started_at
-).where(calls.c.task == sa.bindparam("task"), calls.c.sequence == sa.bindparam("sequence"))
 
 
 def begun(connection: sa.Connection, intent: Intent, sequence: int, fault: Fault | None) -> None:
@@ -67,12 +63,11 @@ def begun(connection: sa.Connection, intent: Intent, sequence: int, fault: Fault
     found.add(Draft(kind, found.now, fields))
 
 
-def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcome) -> None:
-    """The outcome of the call is known."""
+def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcome, row: Any) -> None:
+    """The outcome of the call in that row of `calls` is known."""
     found = desk(connection)
     if found is None:
         return
-    row = hot.execute(connection, _CALL, {"task": task, "sequence": sequence}).one()
     facts = _facts(connection, found, task)
     latency = (found.now - row.started_at).total_seconds() * 1000
     result = present(

@@ -73,7 +73,7 @@ class Payer:
         intent = Intent(task.request.id, 1, Kind.MODEL, "llm", "m", Effect.READ, {"n": next(_NUMBERS)})
         wanted = start.Wanted(intent, LIMITS, Allow(), bill=bill)
         now = self.now
-        found = await self.database.write(lambda c: start.begin(c, wanted, now), bill.locks(task.request.id, now))
+        found = await self.database.write(start.beginning(wanted, now), bill.locks(task.request.id, now))
         assert isinstance(found, start.Begun | start.Barred)
         if isinstance(found, start.Begun):
             self.under_way.append((task.request.id, found))
@@ -83,7 +83,7 @@ class Payer:
         """The call's outcome is known."""
         now = self.now
         await self.database.write(
-            lambda c: calls.settle(c, task, begun.sequence, outcome, now, begun.reserved),
+            calls.settling(task, begun.sequence, outcome, now, begun.reserved),
             (task, *begun.reserved.accounts),
         )
 

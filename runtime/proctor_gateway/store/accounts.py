@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from proctor.api.bounds import BudgetScope, Period
 from proctor_gateway.spending import Account, Balance
-from proctor_gateway.store import hot
+from proctor_gateway.store import hot, sheets
 from proctor_gateway.store.tables import accounts
 
 # The statements of the hot path are built once: to build one costs more than to run it.
@@ -29,11 +29,6 @@ _COUNTS: Final = (
     accounts.c.tasks,
 )
 _OPEN: Final = sa.insert(accounts)
-_CHANGE: Final = (
-    sa.update(accounts)
-    .where(accounts.c.key == sa.bindparam("of_key"))
-    .values({column: sa.bindparam(f"new_{column.name}", type_=column.type) for column in _COUNTS})
-)
 _REFUSE: Final = (
     sa.update(accounts)
     .where(accounts.c.key == sa.bindparam("of_key"))
@@ -56,7 +51,18 @@ class Owner:
 
 def balances(connection: sa.Connection, keys: Iterable[str]) -> dict[str, Balance]:
     """What is used of those accounts that are there."""
-    wanted = list(keys)
+    sheet = sheets.current(connection)
+    if sheet is None:
+        return _read_of(connection, list(keys))
+    found, missing = sheet.balances(keys)
+    if missing:
+        read = _read_of(connection, missing)
+        sheet.learn(read)
+        found |= read
+    return found
+
+
+def _read_of(connection: sa.Connection, wanted: list[str]) -> dict[str, Balance]:
     rows = hot.execute(connection, _read(len(wanted)), {f"key_{place}": key for place, key in enumerate(wanted)})
     return {row[0]: Balance(*row[1:]) for row in rows}
 
@@ -72,17 +78,26 @@ def opened(connection: sa.Connection, wanted: Mapping[str, Account], owner: Owne
     """What is used of the accounts. One that is not there yet is opened with what is known to have been spent in it."""
     found = balances(connection, wanted)
     missing = [account for key, account in wanted.items() if key not in found]
+    sheet = sheets.current(connection)
+    if missing and sheet is not None:
+        # What a new account begins with is read from others, which must be as they are.
+        sheet.write()
     for account in missing:
         balance = _until_now(connection, account)
         connection.execute(_OPEN, _row(account, balance, owner))
         found[account.key] = balance
+        if sheet is not None:
+            sheet.learn({account.key: balance})
     return found
 
 
 def change(connection: sa.Connection, changed: Mapping[str, Balance]) -> None:
     """These are the balances from now on."""
-    if changed:
-        hot.execute(connection, _CHANGE, [_counts(key, balance) for key, balance in changed.items()])
+    sheet = sheets.current(connection)
+    if sheet is not None:
+        sheet.move(changed)
+    elif changed:
+        sheets.write_balances(connection, changed)
 
 
 def refuse(connection: sa.Connection, key: str, at: datetime, cost: Decimal, tokens: int) -> None:
@@ -167,15 +182,4 @@ def _row(account: Account, balance: Balance, owner: Owner) -> dict[str, Any]:
         "spent_tokens": balance.spent_tokens,
         "held_tokens": balance.held_tokens,
         "tasks": balance.tasks,
-    }
-
-
-def _counts(key: str, balance: Balance) -> dict[str, Any]:
-    return {
-        "of_key": key,
-        "new_spent_cost": balance.spent_cost,
-        "new_held_cost": balance.held_cost,
-        "new_spent_tokens": balance.spent_tokens,
-        "new_held_tokens": balance.held_tokens,
-        "new_tasks": balance.tasks,
     }

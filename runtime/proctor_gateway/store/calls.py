@@ -13,39 +13,20 @@ from proctor_gateway import budgets, recording
 from proctor_gateway.budgets import NOTHING_RESERVED, Reserved
 from proctor_gateway.calls import Call, CallState, Outcome
 from proctor_gateway.reasons import Reason
-from proctor_gateway.store import hot, journal
+from proctor_gateway.store import hot, sheets
+from proctor_gateway.store.operations import Brief
 from proctor_gateway.store.rows import plain, to_call
-from proctor_gateway.store.tables import calls, tasks
+from proctor_gateway.store.sheets import Sheet
+from proctor_gateway.store.tables import calls
 from proctor_gateway.tasks import Phase
 
-# The statements of the hot path are built once: to build one costs more than to run it.
-TASK: Final = (
-    sa.select(
-        tasks.c.phase,
-        tasks.c.attempts,
-        tasks.c.live,
-        tasks.c.stop,
-        tasks.c.deadline,
-        tasks.c.sequence,
-        tasks.c.steps,
-        tasks.c.tool_calls,
-        tasks.c.input_tokens,
-        tasks.c.output_tokens,
-        tasks.c.cost,
-        tasks.c.counted_cost,
-        tasks.c.counted_tokens,
-    )
-    .where(tasks.c.id == sa.bindparam("task"))
-    .with_for_update()
-)
-"""The row of a task as far as its calls need it, locked."""
-
+# The statement is built once: to build it costs more than to run it. Whose call it is it gives back: for the record.
 _SETTLE: Final = (
     sa.update(calls)
     .where(
         calls.c.task == sa.bindparam("of_task"),
         calls.c.sequence == sa.bindparam("of_sequence"),
-        calls.c.state.in_((CallState.STARTED, CallState.UNKNOWN)),
+        calls.c.state.in_([sa.literal_column(f"'{each}'") for each in (CallState.STARTED, CallState.UNKNOWN)]),
     )
     .values(
         {
@@ -64,17 +45,7 @@ _SETTLE: Final = (
             )
         }
     )
-)
-_CHARGE: Final = (
-    sa.update(tasks)
-    .where(tasks.c.id == sa.bindparam("of_task"))
-    .values(
-        input_tokens=tasks.c.input_tokens + sa.bindparam("more_input"),
-        output_tokens=tasks.c.output_tokens + sa.bindparam("more_output"),
-        cost=sa.bindparam("new_cost", type_=tasks.c.cost.type),
-        counted_cost=sa.bindparam("new_counted_cost", type_=tasks.c.counted_cost.type),
-        counted_tokens=tasks.c.counted_tokens + sa.bindparam("more_counted"),
-    )
+    .returning(calls.c.attempt, calls.c.kind, calls.c.connector, calls.c.name, calls.c.effect, calls.c.started_at)
 )
 
 
@@ -96,14 +67,34 @@ def settle(
 
     A late answer still replaces Unknown: the truth is worth more than order.
     """
+    with sheets.opened(connection) as sheet:
+        settled = _settled(connection, task, sequence, outcome, now)
+        if settled is None:
+            return
+        if body is not None and _is_answer(outcome):
+            sheet.keep(task, sequence, body)
+        if outcome.billed or outcome.input_tokens or outcome.output_tokens or reserved.accounts:
+            _charge(sheet, task, outcome, budgets.settle(connection, reserved, outcome))
+        recording.settled(connection, task, sequence, outcome, settled)
+
+
+def settling(
+    task: str, sequence: int, outcome: Outcome, now: datetime, reserved: Reserved, body: bytes | None = None
+) -> Brief[None]:
+    """`settle` as an operation that shares a transaction with others of its kind."""
+    return Brief(lambda connection: settle(connection, task, sequence, outcome, now, reserved, body))
+
+
+def _settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcome, now: datetime) -> Any | None:
+    """Whose call it was; None if it was settled before."""
     fault = outcome.fault
-    settled = hot.execute(
+    return hot.execute(
         connection,
         _SETTLE,
         {
             "of_task": task,
             "of_sequence": sequence,
-            "new_state": outcome.state,
+            "new_state": outcome.state.value,
             "new_touched": outcome.touched,
             "new_answered": _is_answer(outcome),
             "new_result": outcome.result,
@@ -114,14 +105,7 @@ def settle(
             "new_cost": outcome.cost,
             "new_finished_at": now,
         },
-    )
-    if not settled.rowcount:
-        return
-    if body is not None and _is_answer(outcome):
-        journal.keep(connection, task, sequence, body)
-    if outcome.billed or outcome.input_tokens or outcome.output_tokens or reserved.accounts:
-        _charge(connection, task, outcome, budgets.settle(connection, reserved, outcome))
-    recording.settled(connection, task, sequence, outcome)
+    ).one_or_none()
 
 
 def _is_answer(outcome: Outcome) -> bool:
@@ -130,24 +114,17 @@ def _is_answer(outcome: Outcome) -> bool:
     return outcome.state in {CallState.SUCCEEDED, CallState.FAILED} and not broken_off
 
 
-def _charge(connection: sa.Connection, task: str, outcome: Outcome, counted: tuple[Decimal, int]) -> None:
-    row = hot.execute(connection, TASK, {"task": task}).one_or_none()
+def _charge(sheet: Sheet, task: str, outcome: Outcome, counted: tuple[Decimal, int]) -> None:
+    row = sheet.task(task)
     if row is None:
         return
     unknown = outcome.billed and outcome.cost is None
-    cost = None if row.cost is None or unknown else row.cost + (outcome.cost or Decimal(0))
-    hot.execute(
-        connection,
-        _CHARGE,
-        {
-            "of_task": task,
-            "more_input": outcome.input_tokens or 0,
-            "more_output": outcome.output_tokens or 0,
-            "new_cost": cost,
-            "new_counted_cost": row.counted_cost + counted[0],
-            "more_counted": counted[1],
-        },
-    )
+    row.cost = None if row.cost is None or unknown else row.cost + (outcome.cost or Decimal(0))
+    row.input_tokens += outcome.input_tokens or 0
+    row.output_tokens += outcome.output_tokens or 0
+    row.counted_cost += counted[0]
+    row.counted_tokens += counted[1]
+    sheet.changed(task, row)
 
 
 def list_calls(connection: sa.Connection, task: str) -> Sequence[Call]:

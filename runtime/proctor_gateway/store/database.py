@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from proctor_gateway.errors import StoreAway
 from proctor_gateway.record.pending import Nobody, Recorder
-from proctor_gateway.store.engines import Operation, Result, engine_for, is_away
+from proctor_gateway.store.engines import engine_for, is_away
+from proctor_gateway.store.operations import Operation, Result
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -22,9 +21,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from proctor_gateway.record import pending
 from proctor_gateway.record.pending import Recorder
+from proctor_gateway.store import sheets
+from proctor_gateway.store.operations import Brief, Operation, Result, Untouched
+from proctor_gateway.store.sheets import Sheet
 
 T = TypeVar("T")
-Operation = Callable[[sa.Connection], T]
 
 _BUSY_MILLISECONDS: Final = 10_000
 _READERS: Final = 4
@@ -33,16 +34,7 @@ _PRAGMAS: Final = (
     # An effect is sent only after its intent is on the disk, also when the power fails.
     "synchronous=FULL",
     "foreign_keys=ON",
-    f"busy_timeout={_BUSY_MILLISECONDS}",
 )
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an operation gave, or the exception that took it back."""
-
-    value: Any = None
-    error: Exception | None = None
 
 
 class Engine(Protocol):
@@ -77,8 +69,9 @@ class Sqlite:
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         plain = url.set(drivername="sqlite+pysqlite")
-        self._writer = _sqlite_engine(plain, "BEGIN IMMEDIATE", 1)
-        self._reader = _sqlite_engine(plain, "BEGIN", _READERS)
+        self._writer = _sqlite_engine(plain, "BEGIN IMMEDIATE", 1, busy=0)
+        self._turn = asyncio.Lock()
+        self._reader = _sqlite_engine(plain, "BEGIN", _READERS, busy=_BUSY_MILLISECONDS)
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(_READERS, "store-reader")
 
@@ -98,16 +91,61 @@ class Sqlite:
         operations: Sequence[Operation[Any]],
         locks: Collection[str] = (),  # noqa: ARG002 - one thread writes: it holds every lock
     ) -> list[Result]:
-        """Run the operations in one transaction."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, operations)
+        """Run the operations in one transaction.
+
+        Brief ones run here, in a moment: a thread would wait for the interpreter before each of their statements.
+        Only what may take long is left to the thread: the commit, which waits for the disk, and all others.
+        """
+        async with self._turn:
+            if all(isinstance(each, Brief) for each in operations):
+                results = await self._briefly(operations)
+                if results is not None:
+                    return results
+            return await self._in_thread(self._transact, operations)
+
+    async def _briefly(self, operations: Sequence[Operation[Any]]) -> list[Result] | None:
+        """None: the thread is to do it, because there is something to wait for, or to take back."""
+        with self._writer.connect() as connection:
+            try:
+                transaction = connection.begin()
+            except OperationalError:
+                return None
+            try:
+                results = apply(connection, operations, self._recorder)
+                await self._in_thread(transaction.commit)
+            except Entangled:
+                transaction.rollback()
+                return None
+            except BaseException:
+                transaction.rollback()
+                raise
+            return results
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Until it is done, also if nobody waits for it any more: the connection is in use."""
+        working = asyncio.get_running_loop().run_in_executor(self._writing, work, *arguments)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
         return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, operation)
 
     def _transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
-        with self._writer.begin() as connection:
-            return apply(connection, operations, self._recorder)
+        """In the thread, which may wait for whoever else holds the file."""
+        with self._writer.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+            try:
+                with contextlib.suppress(Entangled), connection.begin():
+                    return apply(connection, operations, self._recorder)
+                with connection.begin():
+                    return apply(connection, operations, self._recorder, apart=True)
+            finally:
+                driver.execute("PRAGMA busy_timeout=0")
 
     def _read(self, operation: Operation[T]) -> T:
         with self._reader.connect() as connection:
@@ -141,10 +179,17 @@ class Postgresql:
         All locks are taken before anything else, in one order: transactions of two gateways that want the same ones
         then wait for each other in a row, never in a ring.
         """
+        with contextlib.suppress(Entangled):
+            return await self._transacted(operations, locks, apart=False)
+        return await self._transacted(operations, locks, apart=True)
+
+    async def _transacted(
+        self, operations: Sequence[Operation[Any]], locks: Collection[str], *, apart: bool
+    ) -> list[Result]:
         async with self._engine.begin() as connection:
             if locks:
                 await connection.execute(_LOCK, {"keys": sorted({_lock_key(each) for each in locks})})
-            return await connection.run_sync(apply, operations, self._recorder)
+            return await connection.run_sync(lambda c: apply(c, operations, self._recorder, apart=apart))
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
@@ -161,15 +206,59 @@ def _lock_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
-def apply(connection: sa.Connection, operations: Sequence[Operation[Any]], recorder: Recorder) -> list[Result]:
-    """Run the operations. One that fails by itself takes back itself alone; a database that fails, all of them."""
+class Entangled(Exception):  # noqa: N818 - a fact, not a failure
+    """One of several operations that wrote together has failed: all are to be taken back, and run each for itself."""
+
+
+def apply(
+    connection: sa.Connection, operations: Sequence[Operation[Any]], recorder: Recorder, *, apart: bool = False
+) -> list[Result]:
+    """Run the operations. One that fails by itself takes back itself alone; a database that fails, all of them.
+
+    Brief ones write together, unless they are to be kept `apart`. Raises Entangled.
+    """
     recorder.begin(connection)
-    if len(operations) == 1:
-        results = [Result(operations[0](connection))]
-    else:
-        results = [_apart(connection, operation) for operation in operations]
+    sheet = sheets.lay(connection)
+    results = []
+    for operation in operations:
+        if isinstance(operation, Brief) and not apart:
+            results.append(_together(connection, operation, sheet))
+            continue
+        _written(sheet)
+        is_only = len(operations) == 1
+        results.append(Result(operation(connection)) if is_only else _apart(connection, operation))
+    _written(sheet)
     recorder.seal(connection)
     return results
+
+
+def _together(connection: sa.Connection, operation: Operation[Any], sheet: Sheet) -> Result:
+    sheet.is_shared = True
+    try:
+        return Result(operation(connection))
+    except Untouched as exc:
+        return Result(error=exc)
+    except Exception as exc:
+        raise _entangled(connection, exc) from exc
+
+
+def _written(sheet: Sheet) -> None:
+    """What was written together is in the store, and whoever comes next reads and writes there."""
+    if not sheet.is_shared:
+        return
+    try:
+        sheet.write()
+    except Exception as exc:
+        raise _entangled(sheet.connection, exc) from exc
+    sheet.is_shared = False
+    sheet.forget()
+
+
+def _entangled(connection: sa.Connection, exc: Exception) -> Exception:
+    if is_away(exc):
+        return exc
+    pending.take_back(connection, 0)
+    return Entangled()
 
 
 def _apart(connection: sa.Connection, operation: Operation[Any]) -> Result:
@@ -209,7 +298,7 @@ def is_away(exc: Exception) -> bool:
     return isinstance(exc, DBAPIError) and exc.connection_invalidated
 
 
-def _sqlite_engine(url: sa.URL, begin: str, connections: int) -> sa.Engine:
+def _sqlite_engine(url: sa.URL, begin: str, connections: int, *, busy: int) -> sa.Engine:
     # Connections wander between the threads of one pool; none is used by two at once.
     engine = sa.create_engine(
         url,
@@ -220,15 +309,15 @@ def _sqlite_engine(url: sa.URL, begin: str, connections: int) -> sa.Engine:
         pool_reset_on_return=None,
         connect_args={"check_same_thread": False},
     )
-    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "connect", lambda connection, _: _prepare(connection, busy))
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
-def _prepare(connection: Any, _record: object) -> None:
+def _prepare(connection: Any, busy: int) -> None:
     # The driver's own transactions begin too late for savepoints; we say BEGIN ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in _PRAGMAS:
+    for pragma in (f"busy_timeout={_BUSY_MILLISECONDS}", *_PRAGMAS, f"busy_timeout={busy}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

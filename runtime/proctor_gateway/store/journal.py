@@ -6,10 +6,11 @@ its place in a sequence: calls that are made at the same time come in any order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from proctor.api.connector import Effect
 from proctor_gateway.calls import Call, CallState, Intent, Kind
@@ -40,10 +41,15 @@ _SEE: Final = (
 _ANSWER: Final = sa.select(answers.c.body).where(
     answers.c.task == sa.bindparam("task"), answers.c.sequence == sa.bindparam("sequence")
 )
-_KEEP: Final = sa.insert(answers)
-_DROP: Final = sa.delete(answers).where(
-    answers.c.task == sa.bindparam("of_task"), answers.c.sequence == sa.bindparam("of_sequence")
-)
+
+
+def _keeping(insert: Any) -> Any:
+    """A late answer takes the place of the one before."""
+    statement = insert(answers).values({name: sa.bindparam(name) for name in ("task", "sequence", "body")})
+    return statement.on_conflict_do_update(index_elements=["task", "sequence"], set_={"body": statement.excluded.body})
+
+
+_KEEP: Final = {"sqlite": _keeping(sqlite.insert), "postgresql": _keeping(postgresql.insert)}
 
 
 def recall(connection: sa.Connection, intent: Intent) -> Call | None:
@@ -69,10 +75,10 @@ def answer(connection: sa.Connection, task: str, sequence: int) -> bytes | None:
     return found
 
 
-def keep(connection: sa.Connection, task: str, sequence: int, body: bytes) -> None:
-    """Keep what was answered."""
-    hot.execute(connection, _DROP, {"of_task": task, "of_sequence": sequence})
-    hot.execute(connection, _KEEP, {"task": task, "sequence": sequence, "body": body})
+def keep(connection: sa.Connection, kept: Mapping[tuple[str, int], bytes]) -> None:
+    """Keep what was answered, by task and sequence."""
+    rows = [{"task": task, "sequence": sequence, "body": body} for (task, sequence), body in kept.items()]
+    hot.execute(connection, _KEEP[connection.dialect.name], rows)
 
 
 def unasked(connection: sa.Connection, task: str, attempt: int) -> Sequence[Call]:

@@ -70,7 +70,7 @@ def _settle(connection: sa.Connection, call: Call, said: Resolution, now: dateti
         case Action.MARK_DONE:
             told = _told(said.result)
             changes: dict[str, Any] = {"state": CallState.SUCCEEDED, "answered": True, "result": told, "reason": None}
-            journal.keep(connection, said.task, call.sequence, json.dumps(told, ensure_ascii=False).encode())
+            journal.keep(connection, {(said.task, call.sequence): json.dumps(told, ensure_ascii=False).encode()})
         case Action.REDO:
             changes = {"state": CallState.FAILED, "answered": False, "touched": False, "reason": Reason.INTERRUPTED}
         case Action.SKIP:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,28 +21,16 @@ from proctor_gateway.judgement import Ask, Refuse, Verdict
 from proctor_gateway.limits import exceeded
 from proctor_gateway.reasons import OF_THE_CALL, Reason
 from proctor_gateway.spending import Exceeded
-from proctor_gateway.store import approvals, hot, journal
-from proctor_gateway.store.calls import TASK, is_running
+from proctor_gateway.store import approvals, journal, sheets
+from proctor_gateway.store.calls import is_running
+from proctor_gateway.store.operations import Brief, Untouched
 from proctor_gateway.store.rows import plain
-from proctor_gateway.store.tables import calls, tasks
+from proctor_gateway.store.sheets import Sheet, TaskRow
+from proctor_gateway.store.tables import calls
 from proctor_gateway.tasks import Fault, Usage
 
 _MOST_CALLS = 10_000
 """Of one task, denied ones included: an agent that asks in a loop must not fill the disk."""
-
-# The statements of the hot path are built once: to build one costs more than to run it.
-_ADD: Final = sa.insert(calls)
-_COUNT: Final = (
-    sa.update(tasks)
-    .where(tasks.c.id == sa.bindparam("of_task"))
-    .values(
-        sequence=sa.bindparam("last"),
-        steps=tasks.c.steps + sa.bindparam("more_steps"),
-        tool_calls=tasks.c.tool_calls + sa.bindparam("more_tools"),
-        counted_cost=sa.bindparam("new_counted_cost", type_=tasks.c.counted_cost.type),
-        counted_tokens=tasks.c.counted_tokens + sa.bindparam("more_counted"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -100,21 +88,34 @@ class Held:
     unasked: int
 
 
-class Revoked(Exception):  # noqa: N818 - a fact, not a failure
+class Revoked(Untouched):
     """The attempt that a token names is not running (any more)."""
 
 
 def begin(connection: sa.Connection, wanted: Wanted, now: datetime) -> Begun | Barred | Repeated | Held:
     """Answer the call from the journal, or write it down: as denied, or to be sent. Raises Revoked."""
-    intent = wanted.intent
-    row = hot.execute(connection, TASK, {"task": intent.task}).one_or_none()
-    if row is None or not is_running(row, intent.attempt):
-        raise Revoked(intent.task)
-    if intent.attempt == 1:
-        return _first(connection, row, wanted, now)
+    with sheets.opened(connection) as sheet:
+        row = sheet.task(wanted.intent.task)
+        if row is None or not is_running(row, wanted.intent.attempt):
+            raise Revoked(wanted.intent.task)
+        if wanted.intent.attempt == 1:
+            return _first(sheet, row, wanted, now)
+        # What follows reads calls, which others of this transaction may have begun.
+        sheet.write()
+        return _after_another(sheet, row, wanted, now)
+
+
+def beginning(wanted: Wanted, now: datetime) -> Brief[Begun | Barred | Repeated | Held]:
+    """`begin` as an operation that shares a transaction with others of its kind."""
+    return Brief(lambda connection: begin(connection, wanted, now))
+
+
+def _after_another(sheet: Sheet, row: TaskRow, wanted: Wanted, now: datetime) -> Begun | Barred | Repeated | Held:
+    """An attempt before this one may have asked it."""
+    connection, intent = sheet.connection, wanted.intent
     found = journal.recall(connection, intent)
     if found is not None:
-        return _again(connection, row, wanted, found, now)
+        return _again(sheet, row, wanted, found, now)
     unasked = journal.unasked(connection, intent.task, intent.attempt)
     if unasked and wanted.patience:
         return Held(len(unasked))
@@ -123,7 +124,7 @@ def begin(connection: sa.Connection, wanted: Wanted, now: datetime) -> Begun | B
         wanted = replace(wanted, verdict=Refuse(_diverged(effects[0], intent)))
     elif unasked:
         journal.void(connection, intent.task, intent.attempt)
-    return _first(connection, row, wanted, now)
+    return _first(sheet, row, wanted, now)
 
 
 def _diverged(effect: Call, intent: Intent) -> Fault:
@@ -135,9 +136,9 @@ def _diverged(effect: Call, intent: Intent) -> Fault:
     )
 
 
-def _first(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime) -> Begun | Barred:
+def _first(sheet: Sheet, row: TaskRow, wanted: Wanted, now: datetime) -> Begun | Barred:
     """Nobody asked it before."""
-    intent, verdict = wanted.intent, wanted.verdict
+    connection, intent, verdict = sheet.connection, wanted.intent, wanted.verdict
     sequence = row.sequence + 1
     if sequence > _MOST_CALLS:
         return Barred(0, Fault(Reason.LIMIT_EXCEEDED, f"the task has made {_MOST_CALLS} calls"))
@@ -145,23 +146,21 @@ def _first(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime) -
     waits = isinstance(verdict, Ask) and fault is None
     held, broken = (NOTHING_RESERVED, None) if fault or waits else _reserved(connection, row, wanted, now)
     fault = broken.fault if broken else fault
-    place = journal.occurrence(connection, intent)
+    place = journal.occurrence(connection, intent) + sheet.equals(intent.task, intent.content)
     entry = _row(intent, sequence, place, fault, now)
     state = CallState.WAITING if waits else entry["state"]
-    touched, sender = state is CallState.STARTED, wanted.sender
-    hot.execute(connection, _ADD, {**entry, "state": state, "touched": touched, "sender": sender, **_kept(held)})
-    _count(connection, row, intent, held, sequence, goes=state is CallState.STARTED)
+    goes = state is CallState.STARTED
+    sheet.add({**entry, "state": state.value, "touched": goes, "sender": wanted.sender, **_kept(held)})
+    _count(sheet, row, intent, held, sequence, goes=goes)
     if waits and isinstance(verdict, Ask):
         fault = approvals.ask(connection, intent, verdict, sequence, now)
     recording.begun(connection, intent, sequence, fault)
     return Begun(sequence, place, row.deadline, held) if fault is None else Barred(sequence, fault, broken)
 
 
-def _again(
-    connection: sa.Connection, row: Any, wanted: Wanted, found: Call, now: datetime
-) -> Begun | Barred | Repeated:
+def _again(sheet: Sheet, row: TaskRow, wanted: Wanted, found: Call, now: datetime) -> Begun | Barred | Repeated:
     """An earlier attempt asked it. What was answered is answered again; only what was not may be sent."""
-    intent, verdict, sequence = wanted.intent, wanted.verdict, found.sequence
+    connection, intent, verdict, sequence = sheet.connection, wanted.intent, wanted.verdict, found.sequence
     if row.stop is not None:
         return Barred(sequence, Fault(Reason(row.stop), "the task is being stopped"))
     if found.answered:
@@ -180,9 +179,9 @@ def _again(
     fault = broken.fault if broken else fault
     _rewrite(connection, found, intent, fault, now, waits=waits and fault is None)
     goes = fault is None and not waits
-    _count(connection, row, intent, held, row.sequence, goes=goes and not was_sent)
+    _count(sheet, row, intent, held, row.sequence, goes=goes and not was_sent)
     if goes:
-        _set(connection, intent.task, sequence, sender=wanted.sender, **_kept(held))
+        _set(connection, intent.task, sequence, sender=wanted.sender, **(_kept(held) if held.accounts else {}))
     if waits and fault is None and isinstance(verdict, Ask):
         fault = approvals.ask(connection, intent, verdict, sequence, now)
     recording.begun(connection, intent, sequence, fault)
@@ -192,7 +191,9 @@ def _again(
     return Begun(sequence, found.occurrence, row.deadline, held, edited, is_open, found.started_at)
 
 
-def _reserved(connection: sa.Connection, row: Any, wanted: Wanted, now: datetime) -> tuple[Reserved, Exceeded | None]:
+def _reserved(
+    connection: sa.Connection, row: TaskRow, wanted: Wanted, now: datetime
+) -> tuple[Reserved, Exceeded | None]:
     if wanted.bill is None:
         return NOTHING_RESERVED, None
     found = budgets.reserve(connection, wanted.bill, row, now)
@@ -209,7 +210,7 @@ def _denial(verdict: Verdict) -> Fault | None:
     return verdict.fault if isinstance(verdict, Refuse) else None
 
 
-def _bar(row: Any, kind: Kind, limits: Limits, now: datetime, *, counted: bool = False) -> Fault | None:
+def _bar(row: TaskRow, kind: Kind, limits: Limits, now: datetime, *, counted: bool = False) -> Fault | None:
     if row.stop is not None:
         return Fault(Reason(row.stop), "the task is being stopped")
     # A step that was counted when it was first asked is not counted against itself.
@@ -218,23 +219,18 @@ def _bar(row: Any, kind: Kind, limits: Limits, now: datetime, *, counted: bool =
     return exceeded(kind, usage, limits, row.deadline, now)
 
 
-def _count(connection: sa.Connection, row: Any, intent: Intent, held: Reserved, last: int, *, goes: bool) -> None:
-    hot.execute(
-        connection,
-        _COUNT,
-        {
-            "of_task": intent.task,
-            "last": last,
-            "more_steps": int(goes and intent.kind is Kind.MODEL),
-            "more_tools": int(goes and intent.kind is Kind.TOOL),
-            "new_counted_cost": row.counted_cost + held.cost,
-            "more_counted": held.tokens,
-        },
-    )
+def _count(sheet: Sheet, row: TaskRow, intent: Intent, held: Reserved, last: int, *, goes: bool) -> None:
+    row.sequence = last
+    row.steps += int(goes and intent.kind is Kind.MODEL)
+    row.tool_calls += int(goes and intent.kind is Kind.TOOL)
+    row.counted_cost += held.cost
+    row.counted_tokens += held.tokens
+    sheet.changed(intent.task, row)
 
 
 def _kept(held: Reserved) -> dict[str, Any]:
-    return {"reserved_cost": held.cost, "reserved_tokens": held.tokens} if held.accounts else {}
+    is_held = bool(held.accounts)
+    return {"reserved_cost": held.cost if is_held else None, "reserved_tokens": held.tokens if is_held else None}
 
 
 def _row(intent: Intent, sequence: int, place: int, fault: Fault | None, now: datetime) -> dict[str, Any]:
@@ -242,10 +238,10 @@ def _row(intent: Intent, sequence: int, place: int, fault: Fault | None, now: da
         "task": intent.task,
         "sequence": sequence,
         "attempt": intent.attempt,
-        "kind": intent.kind,
+        "kind": intent.kind.value,
         "connector": intent.connector,
         "name": plain(intent.name)[:256],
-        "effect": intent.effect,
+        "effect": intent.effect.value,
         "arguments": intent.arguments,
         "digest": intent.content,
         "occurrence": place,
