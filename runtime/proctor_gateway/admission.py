@@ -62,8 +62,8 @@ def _stricter(own: Verdict, said: Verdict) -> Verdict:
     match own, said:
         case (_, Refuse()) | (Allow(), Ask()):
             return said
-        case Ask(question=first), Ask(question=second, asking=asking):
-            return Ask(f"{first}; {second}", asking)
+        case Ask(question=first), Ask(question=second, asking=asking, rule=rule):
+            return Ask(f"{first}; {second}", asking, rule)
         case _:
             return own
 

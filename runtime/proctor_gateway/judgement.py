@@ -30,6 +30,8 @@ class Ask:
 
     question: str
     asking: Asking | None = None
+    rule: str = ""
+    """Which rules of policies want it asked."""
 
 
 Verdict = Allow | Refuse | Ask

@@ -67,10 +67,15 @@ async def _judged(context: Context, caller: Caller, call: ModelCall | ToolCall, 
             return Allow()
         case runtime.Refuse(findings=findings, noted=noted):
             await _note(context, caller, (*findings, *noted))
-            return Refuse(Fault(Reason.POLICY_DENIED, decision.message))
+            return Refuse(Fault(Reason.POLICY_DENIED, decision.message, _rules(findings)))
         case runtime.Ask(findings=findings, asking=asking, noted=noted):
             await _note(context, caller, (*findings, *noted))
-            return Ask(decision.message, _strictest(asking))
+            return Ask(decision.message, _strictest(asking), _rules(findings))
+
+
+def _rules(findings: Iterable[Finding]) -> str:
+    """By name, each once."""
+    return ", ".join(dict.fromkeys(f"{each.policy} {each.rule}" for each in findings))
 
 
 def _doubt(context: Context, governed: Governed, effect: Effect) -> str | None:

@@ -56,7 +56,7 @@ def begun(connection: sa.Connection, intent: Intent, sequence: int, fault: Fault
     fields = {**_who(facts, intent.task, intent.attempt), **asked, "call": call, **kept}
     if fault is not None:
         outcome = "ask" if fault.reason in _ASKED else "deny"
-        fields["decision"] = {"outcome": outcome, "reason": fault.reason}
+        fields["decision"] = present(outcome=outcome, reason=fault.reason, rule=fault.rule or None)
         found.add(Draft(EventType.POLICY_DECISION, found.now, fields))
         return
     kind = EventType.TOOL_REQUEST if intent.kind is Kind.TOOL else EventType.LLM_CALL

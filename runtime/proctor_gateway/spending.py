@@ -210,7 +210,7 @@ def _exceeded(ask: Ask, purse: Purse, now: datetime) -> Exceeded:
     reason = Reason.BUDGET_EXHAUSTED
     if purse.allowance.cost is None and purse.allowance.per is Period.TASK:
         reason = Reason.LIMIT_EXCEEDED
-    fault = Fault(reason, f"{purse.allowance.name}: {_told(ask, purse)}{until}")
+    fault = Fault(reason, f"{purse.allowance.name}: {_told(ask, purse)}{until}", purse.allowance.name)
     return Exceeded(fault, purse, _wait(ask, purse, now) if purse.action in _HOLDING else None)
 
 

@@ -54,6 +54,8 @@ class Fault:
 
     reason: Reason
     message: str
+    rule: str = field(default="", compare=False)
+    """The policies' rules, or the budget, by which a call is stopped: told in the record, kept nowhere else."""
 
 
 @dataclass(frozen=True)

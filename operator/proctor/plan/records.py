@@ -16,6 +16,7 @@ from proctor.audit.records import EventType, present
 from proctor.plan.world import Manifest, label_of
 
 CONFIG_KINDS: Final = frozenset({"Agent", "Connector", "Policy", "ClusterPolicy", "Workflow"})
+_POLICIES: Final = frozenset({"Policy", "ClusterPolicy"})
 _STATES: Final = frozenset(
     {"Available", "SLOCompliant", "PolicyCompliant", "BudgetAvailable", "RolloutHealthy", "Isolated", "Stalled"}
 )
@@ -116,8 +117,27 @@ def _config(
     spec = body.get("spec") or {}
     if body["kind"] == "Agent":
         change |= present(risk_tier=spec.get("riskTier"), owner=(spec.get("owner") or {}).get("team"))
-        change |= present(purpose=spec.get("purpose"))
+        change |= present(purpose=spec.get("purpose"), contact=(spec.get("owner") or {}).get("contact"))
+        if spec.get("slos"):
+            change["slos"] = [_objective(each) for each in spec["slos"]]
+    if body["kind"] in _POLICIES:
+        change |= present(mode=spec.get("mode"))
+        if spec.get("exceptions"):
+            change["exceptions"] = [_exception(each) for each in spec["exceptions"]]
     return EventType.CONFIG_CHANGED, {"change": change}
+
+
+def _objective(declared: Mapping[str, Any]) -> dict[str, Any]:
+    indicator = declared.get("indicator") or {}
+    asked = {key: str(value) for key, value in indicator.items() if key in {"type", "threshold"}}
+    return present(name=declared.get("name"), target=declared.get("target"), window=declared.get("window"), **asked)
+
+
+def _exception(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Who need not follow which rules, until when, and who answers for that."""
+    said = {key: declared.get(key) for key in ("name", "reason", "approvedBy", "expiresAt")}
+    names_of = (declared.get("selector") or {}).get("names")
+    return present(rules=list(declared.get("rules") or ()), agents=list(names_of) if names_of else None, **said)
 
 
 def _suspended(body: Manifest) -> Iterator[tuple[EventType, dict[str, Any]]]:

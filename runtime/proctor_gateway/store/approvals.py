@@ -69,7 +69,9 @@ def ask(connection: sa.Connection, intent: Intent, verdict: Ask, sequence: int, 
     ).one()
     spec = questions.put(Asker(row.agent, row.revision, row.principal), intent, verdict.question, verdict.asking, now)
     name = _put(connection, row, spec, intent.task, sequence)
-    return Fault(Reason.INPUT_REQUIRED, f"{verdict.question}: it waits for Approval {row.namespace}/{name}")
+    return Fault(
+        Reason.INPUT_REQUIRED, f"{verdict.question}: it waits for Approval {row.namespace}/{name}", verdict.rule
+    )
 
 
 def ask_people(
@@ -92,9 +94,22 @@ def _put(connection: sa.Connection, row: Any, spec: ApprovalSpec, task: str, seq
                 task=task, sequence=sequence, namespace=row.namespace, name=name, spec=body, asked=False
             )
         )
-        facts = {"approval": name, "digest": spec.subject.digest, "question": spec.question}
+        asked = [*spec.approvers.users, *(f"group {each}" for each in spec.approvers.groups)]
+        facts = {
+            "approval": name,
+            "about": _about(spec),
+            "digest": spec.subject.digest,
+            "asked": asked,
+            "quorum": spec.quorum,
+            "question": spec.question,
+        }
         recording.told(connection, task, "ApprovalRequested", facts)
     return name
+
+
+def _about(spec: ApprovalSpec) -> str:
+    call = spec.subject.tool_call
+    return f"{call.connector}/{call.tool}" if call is not None else "the answer"
 
 
 def decided(connection: sa.Connection, task: str, sequence: int) -> Decided | None:

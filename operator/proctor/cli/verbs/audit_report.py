@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_uppercase
 from typing import Annotated, Any
 
 import typer
@@ -67,18 +69,26 @@ def _size(files: Files) -> int:
 
 
 def _page(agent: str, found: Sequence[Claim], logs: Mapping[str, Files]) -> str:
+    letters = dict(zip(logs, _letters(), strict=False))
     lines = [f"# What the record says of {printable(agent)}", ""]
-    lines += [f"Log `{log}`, {_size(files)} records, verified." for log, files in logs.items()]
+    lines += [f"Log {letters[log]}: `{log}`, {_size(files)} records, verified.  " for log, files in logs.items()]
     for section in SECTIONS:
         mine = [each for each in found if each.section == section]
         if mine:
-            lines += ["", f"## {section}", "", "| when | what | record |", "|---|---|---|"]
+            lines += ["", f"## {section}", "", "| when (UTC) | what | record |", "|---|---|---|"]
             lines += [
-                f"| {each.at:%Y-%m-%d %H:%M:%S} | {printable(each.text).replace('|', '/')} | `{each.log}` {each.seq} |"
+                f"| {each.at:%Y-%m-%d %H:%M:%S} | {printable(each.text).replace('|', '/')} | "
+                f"{letters[each.log]} {each.seq} |"
                 for each in mine
             ]
     lines += ["", "Each record is proven by `kubectl proctor audit prove EXPORT LOG SEQ --key KEY`.", ""]
     return "\n".join(lines)
+
+
+def _letters() -> Iterator[str]:
+    """A, B, … Z, AA, AB, …: for a log's name has twenty-five characters, and stands in every line."""
+    for length in itertools.count(1):
+        yield from ("".join(each) for each in itertools.product(ascii_uppercase, repeat=length))
 
 
 def _document(
