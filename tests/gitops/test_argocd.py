@@ -69,6 +69,14 @@ def test_every_kind_has_a_check():
     assert {path.parent.name for path in _KINDS.glob("*/health.lua")} == {kind.name for kind in kinds.ALL}
 
 
+def test_the_kinds_that_are_only_ready_or_not_share_one_check():
+    """Argo CD wants a file for each kind: what is mended in one of these is mended in all."""
+    checks = {
+        (_KINDS / kind / "health.lua").read_text() for kind in ("ClusterPolicy", "Connector", "Policy", "Workflow")
+    }
+    assert len(checks) == 1
+
+
 def test_the_component_carries_every_script():
     """Under the keys by which Argo CD finds them."""
     component = yaml.safe_load((_KINDS.parent / "kustomization.yaml").read_text())
