@@ -33,11 +33,14 @@ async def ask_tool(
         try:
             async with asyncio.timeout(seconds + 1):
                 target = Target(connector.spec.url, headers, seconds, fresh=fresh)
-                return await context.mcp.call(target, tool, arguments, {**(meta or {}), **trace})
+                found = await context.mcp.call(target, tool, arguments, {**(meta or {}), **trace})
         except McpFailed as exc:
-            return exc
+            return McpFailed(exc.reason, _hidden(credential, exc.message), sent=exc.sent, ran=exc.ran)
         except TimeoutError:
             return McpFailed(Reason.TIMEOUT, "no answer in time", sent=True)
+        else:
+            shown: Mapping[str, Any] = _hidden(credential, found)
+            return shown
 
     return await with_credential(context.credentials, connector, send, _is_refused)
 
@@ -58,6 +61,10 @@ async def list_tools(
     if isinstance(found, McpFailed):
         raise found
     return found
+
+
+def _hidden(credential: Credential | None, said: Any) -> Any:
+    return said if credential is None else credential.hidden(said)
 
 
 def _is_refused(found: object) -> bool:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -19,6 +20,8 @@ from proctor_gateway.reasons import Reason
 log = structlog.get_logger(__name__)
 
 _FAILURE_SECONDS = 5.0
+_SHORTEST_HIDDEN = 6
+"""A shorter one would be found in what has nothing to do with it."""
 _FIELD = re.compile(r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")
 
 
@@ -37,6 +40,20 @@ class Credential:
     def headers(self) -> dict[str, str]:
         """The header as a client takes it."""
         return {self.header: self.prefix + self.secret}
+
+    def hidden(self, said: Any) -> Any:
+        """What a system said, without the credential: one that repeats its key must not give it to an agent."""
+        if len(self.secret) < _SHORTEST_HIDDEN:
+            return said
+        match said:
+            case str():
+                return said.replace(self.secret, "***")
+            case Mapping():
+                return {key: self.hidden(each) for key, each in said.items()}
+            case list():
+                return [self.hidden(each) for each in said]
+            case _:
+                return said
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from proctor_gateway.invoke import invoke, judge_answer
 from proctor_gateway.legs import legs_of
 from proctor_gateway.reasons import Reason
 from proctor_gateway.slots import Asking, Place, Slots
-from proctor_gateway.store import lifecycle, tasks, trials
+from proctor_gateway.store import lifecycle, owners, tasks, trials
 from proctor_gateway.store.assignments import Stale
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.tasks import Ended, Fault, Paused, Purpose, Running, Task, Waiting
@@ -136,7 +136,7 @@ class Driver:
             return None
         split, request = split_of(agent), drive.task.request
         if drive.bound is None and split is not None:
-            return begin(split, request.conversation or request.id, drive.stay, room)
+            return begin(split, request.conversation or request.id, drive.stay, room, request.entry)
         revision = drive.bound or agent.status.revision.stable
         pod = room.pod(revision) if revision else None
         if pod is None or revision is None:
@@ -165,7 +165,9 @@ class Driver:
     async def _on_pod(self, drive: Drive, pod: Pod, beginning: Beginning) -> AttemptEnd | Stale | None:
         context, request = self._context, drive.task.request
         try:
-            bundle = await context.bundles.get(request.namespace, drive.agent.name, beginning.revision)
+            bundle = await until_back(
+                lambda: context.bundles.get(request.namespace, drive.agent.name, beginning.revision)
+            )
         except Problem as exc:
             return NotTaken(Fault(exc.reason, exc.detail))
         begun = await self._begun(drive, beginning, await self._limit(drive, bundle.behaviour.limits.timeout))
@@ -249,13 +251,17 @@ class Driver:
 
     async def _refused(self, drive: Drive) -> AttemptEnd | None:
         """The dispatch changed nothing: the task is to be stopped, has ended, or is someone else's."""
-        found = await self._read(lambda c: tasks.get(c, drive.task.request.id))
+        request = drive.task.request
+        found = await self._read(lambda c: tasks.get(c, request.id))
         if found is None or isinstance(found.state, Ended):
-            self._context.endings.ended(drive.task.request.id)
+            self._context.endings.ended(request.id)
             return None
         if drive.stop.done():
             return Stopped(drive.stop.result())
-        return Stopped(Fault(Reason.CANCELLED, "the task was to be stopped")) if found == drive.task else None
+        # A task that another gateway has taken over looks the same as before, and is not to be stopped.
+        asked = await self._read(lambda c: owners.stops(c, self._instance))
+        reason = next((each.reason for each in asked if each.task == request.id), None)
+        return Stopped(Fault(reason, "the task was to be stopped")) if reason is not None else None
 
     async def _closed(self, drive: Drive, end: AttemptEnd) -> bool:
         """Whether the task is over for this process; if not, it may be attempted again."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
@@ -28,6 +29,9 @@ from proctor_gateway.tokens import Claims
 log = structlog.get_logger(__name__)
 
 _HELD_SECONDS: Final = 0.05
+_STORE_PAUSE_SECONDS: Final = 0.2
+_DISOWN_SECONDS: Final = 5
+_SETTLE_SECONDS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Ledger:
         self._database = database
         self._clock = clock
         self._metrics = metrics
+        self._handed: set[str] = set()
+        """The calls that this process is sending."""
 
     async def check_running(self, claims: Claims) -> None:
         """Raises Problem 401 unless the attempt that the token names is the one that runs."""
@@ -113,6 +119,7 @@ class Ledger:
                 self._metrics.calls_replayed.labels(claims.namespace, claims.agent, intent.kind).inc()
                 return Recorded(call.id, intent, call.outcome, body)
             case start.Begun():
+                self._handed.add(call_id(intent.task, begun.sequence))
                 return Entry(
                     intent,
                     claims,
@@ -139,24 +146,58 @@ class Ledger:
             except start.Revoked as exc:
                 raise _revoked() from exc
             except StoreAway as exc:
+                await self._disown(wanted)
                 said = "the call cannot be written down, so it is not made"
                 raise Problem(503, Reason.STORE_UNAVAILABLE, said) from exc
             if not isinstance(begun, start.Held):
                 return begun, now
             await asyncio.sleep(_HELD_SECONDS)
 
+    async def _disown(self, wanted: start.Wanted) -> None:
+        """Say of a call whose intent may be written down, the commit's answer being lost, that it was not sent.
+
+        Without this a call of class Once, which was never sent, would be taken for one that may have happened.
+        """
+        intent, sender = wanted.intent, wanted.sender
+        with contextlib.suppress(StoreAway):
+            await self._patiently(
+                lambda: self._database.write(
+                    lambda c: store.disown(c, intent, sender, self._handed, self._clock.now()), (intent.task,)
+                ),
+                _DISOWN_SECONDS,
+            )
+
     async def settle(self, entry: Entry, outcome: Outcome, body: bytes | None = None) -> None:
-        """Write down what became of it. If that cannot be done, the call stays Started, and so becomes Unknown."""
+        """Write down what became of it, as soon as the store takes it; to do that twice changes nothing.
+
+        If it cannot be done for long, the call stays Started, and so becomes Unknown.
+        """
         now = self._clock.now()
         outcome = budgets.charged(entry.reserved, outcome)
         self._metrics.settled(entry.claims, entry.intent, outcome, (now - entry.started_at).total_seconds())
         try:
-            await self._database.write(
-                store.settling(entry.intent.task, entry.sequence, outcome, now, entry.reserved, body),
-                (entry.intent.task, *entry.reserved.accounts),
+            await self._patiently(
+                lambda: self._database.write(
+                    store.settling(entry.intent.task, entry.sequence, outcome, now, entry.reserved, body),
+                    (entry.intent.task, *entry.reserved.accounts),
+                ),
+                _SETTLE_SECONDS,
             )
         except StoreAway:
             log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
+        finally:
+            self._handed.discard(entry.id)
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        """Do it; while the store is away, again until the time is up. Raises StoreAway."""
+        until = self._clock.now() + timedelta(seconds=seconds)
+        while True:
+            try:
+                return await work()
+            except StoreAway:
+                if self._clock.now() >= until:
+                    raise
+            await asyncio.sleep(_STORE_PAUSE_SECONDS)
 
 
 def _revoked() -> Problem:

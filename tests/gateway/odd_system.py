@@ -147,6 +147,7 @@ async def _request(reader: asyncio.StreamReader) -> tuple[dict[str, str], dict[s
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    headers[":path"] = first.split(" ")[1]
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     if not first.startswith("POST"):
         return headers, {"method": "delete"}

@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 
@@ -72,29 +72,36 @@ class _Crash:
         await asyncio.sleep(60)
 
 
-def _crash(point: str, calls: str, mark: str) -> None:
-    """Put the points into the way of a call."""
-    crash, begin, settle = _Crash(point, int(calls), Path(mark)), Ledger.begin, Ledger.settle
+POINTS = ("before the intent", "after the intent", "before it is settled", "after it is settled")
+"""Where a call can be met on its way through the gateway."""
+
+
+def meet_calls(at: Callable[[str, Effect], Awaitable[None]]) -> None:
+    """From now on every call of this process is met at each of the points."""
+    begin, settle = Ledger.begin, Ledger.settle
 
     async def begun(self: Ledger, claims: Any, intent: Any, *rest: Any) -> Any:
+        await at("before the intent", intent.effect)
         found = await begin(self, claims, intent, *rest)
-        await crash.at("after the intent", intent.effect)
+        await at("after the intent", intent.effect)
         return found
 
     async def settled(self: Ledger, entry: Any, *rest: Any) -> None:
-        await crash.at("before it is settled", entry.intent.effect)
+        await at("before it is settled", entry.intent.effect)
         await settle(self, entry, *rest)
-        await crash.at("after it is settled", entry.intent.effect)
+        await at("after it is settled", entry.intent.effect)
 
     Ledger.begin, Ledger.settle = begun, settled  # type: ignore[method-assign]
 
 
-async def _run(file: Path) -> None:
+async def run(file: Path, instance: str) -> None:
+    """Serve in the cluster that the file describes."""
     if CRASH in os.environ:
-        _crash(*os.environ[CRASH].split(":"))
+        point, calls, mark = os.environ[CRASH].split(":")
+        meet_calls(_Crash(point, int(calls), Path(mark)).at)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await serve(World(Settings(), _cluster(file), SystemClock(), instance_name()), stop)
+    await serve(World(Settings(), _cluster(file), SystemClock(), instance), stop)
 
 
 @dataclass
@@ -120,16 +127,21 @@ class Gateway:
         return self.process.wait(30)
 
 
-def start(file: Path, settings: Settings, **extra: str) -> Gateway:
-    """Start the process, and wait until it is ready."""
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as a process gets them."""
     values = settings.model_dump(mode="json") | {"store": settings.store.get_secret_value()}
-    environment = {
+    return {
         f"PROCTOR_GATEWAY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()
         if value is not None
     }
+
+
+def start(file: Path, settings: Settings, log: IO[bytes] | None = None, **extra: str) -> Gateway:
+    """Start the process, and wait until it is ready. What it says goes into `log`."""
     command = [sys.executable, "-m", "tests.gateway.program", str(file)]
-    process = subprocess.Popen(command, env={**os.environ, **environment, **extra})
+    environment = {**os.environ, **environment_of(settings), **extra}
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     until = time.monotonic() + 60
     while True:
         assert process.poll() is None, "the gateway ended at its start"
@@ -145,4 +157,4 @@ def start(file: Path, settings: Settings, **extra: str) -> Gateway:
 
 if __name__ == "__main__":
     configure(os.environ.get("LOG_LEVEL", "info"))
-    asyncio.run(_run(Path(sys.argv[1])))
+    asyncio.run(run(Path(sys.argv[1]), instance_name()))

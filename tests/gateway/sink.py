@@ -32,6 +32,10 @@ async def _nothing(_tool: str) -> None:
     return
 
 
+def _unseen(_stage: str, _tool: str, _path: str) -> None:
+    return
+
+
 @dataclass
 class Sink(OddSystem):
     """What was done, by the `id` in the arguments."""
@@ -41,6 +45,8 @@ class Sink(OddSystem):
     slowness: float = 0.0
     received: Callable[[str], Awaitable[None]] = _nothing
     applied: Callable[[str], Awaitable[None]] = _nothing
+    seen: Callable[[str, str, str], None] = _unseen
+    """Hears of each effect that it is `received` and `applied`, with the tool and the path that was asked."""
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a seed, so that a run can be repeated
     working: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -52,7 +58,7 @@ class Sink(OddSystem):
             case "tools/call":
                 self.calls.append(message["params"])
                 # A task of its own: it goes on when the connection does not.
-                work = asyncio.create_task(self._do(message["params"]))
+                work = asyncio.create_task(self._do(message["params"], headers[":path"]))
                 self.working.add(work)
                 work.add_done_callback(self.working.discard)
                 said = await asyncio.shield(work)
@@ -61,18 +67,20 @@ class Sink(OddSystem):
             case _:
                 await super()._answer(writer, headers, message)
 
-    async def _do(self, call: dict[str, Any]) -> dict[str, Any]:
+    async def _do(self, call: dict[str, Any], path: str) -> dict[str, Any]:
         tool, wanted = call["name"], str(call["arguments"].get("id"))
         if tool == "find":
             return {"applied": self.done[wanted] > 0}
         if tool == "look":
             return {"seen": self.done[wanted]}
+        self.seen("received", tool, path)
         await self.received(tool)
         await asyncio.sleep(self.chance.random() * self.slowness)
         key = call["_meta"][KEY]
         if tool != "put" or key not in self.keys:
             self.keys[key] = wanted
             self.done[wanted] += 1
+        self.seen("applied", tool, path)
         await self.applied(tool)
         await asyncio.sleep(self.chance.random() * self.slowness)
         return {"done": wanted}

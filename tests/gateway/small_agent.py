@@ -1,6 +1,7 @@
 """A real small agent: it does the steps that its task lists, through the gateway, and answers.
 
-Steps: {"chat": body} · {"must_chat": body} · {"call": [connector, tool, arguments]} · {"sleep": seconds} ·
+Steps: {"chat": body} · {"must_chat": body} · {"call": [connector, tool, arguments]} ·
+{"must_call": [connector, tool, arguments]} · {"sleep": seconds} ·
 {"sleep_at_first": seconds} · {"call_at_first": [connector, tool, arguments]} ·
 {"die_at_first": 1} · {"answer": value} · {"refuse": [status, problem]} · {"raw": text}.
 It keeps what the gateway told it, and answers with that by default.
@@ -112,6 +113,10 @@ class SmallAgent:
                     if said["status"] != 200:
                         return JSONResponse({"reason": said["error"]["code"], "detail": "the model failed"}, 502)
                     told.append(said)
+                elif verb == "must_call":
+                    told.append(await self.call(client, *what))
+                    if (refusal := _refusal(told[-1])) is not None:
+                        return refusal
                 elif verb == "call_at_first":
                     told += [await self.call(client, *what)] if task["attempt"] == 1 else []
                 elif verb in {"chat", "call"}:
@@ -158,6 +163,15 @@ class SmallAgent:
         is_json = response.headers.get("content-type", "").startswith("application/json")
         answer = response.json() if is_json else {}
         return {"status": response.status_code, **answer.get("result", {}), "error": answer.get("error")}
+
+
+def _refusal(told: dict[str, Any]) -> Response | None:
+    """How the task ends when the gateway refused a call: with the gateway's reason, as the contract has it."""
+    error = told["error"] or {}
+    if told["status"] == 200 and not error:
+        return None
+    reason = error.get("data", {}).get("reason", "AgentError")
+    return JSONResponse({"reason": reason, "detail": "a call was refused"}, 503)
 
 
 def main() -> None:

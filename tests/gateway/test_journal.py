@@ -72,6 +72,37 @@ async def test_a_new_call_waits_for_those_that_were_made(database: Database):
     assert isinstance(await begun(database, task, Effect.READ, patience=True, name="new"), start.Begun)
 
 
+async def test_a_call_that_was_written_down_and_not_sent_is_no_effect(database: Database):
+    """The commit's answer was lost, so the gateway did not send it: the next attempt may, also what is done once."""
+    task = await dispatched(database, await accepted(database))
+    found = await begun(database, task, Effect.ONCE, name="lost")
+    sent = await begun(database, task, Effect.ONCE, name="lost")
+    asked = intent(task, Effect.ONCE, Kind.TOOL, name="lost")
+    known = {f"{task.request.id}.{sent.sequence}"}
+    await database.write(lambda c: calls.disown(c, asked, "another", known, T0))
+    states = [each.outcome.state for each in await database.read(lambda c: calls.list_calls(c, task.request.id))]
+    assert states == [CallState.STARTED, CallState.STARTED]
+    await database.write(lambda c: calls.disown(c, asked, "one", known, T0))
+    await settled(database, task, sent, "x")
+    task = await again(database, task)
+    assert await begun(database, task, Effect.ONCE, name="lost") == start.Begun(
+        found.sequence, found.occurrence, found.deadline, sent_at=T0
+    )
+    assert isinstance(await begun(database, task, Effect.ONCE, name="lost"), start.Repeated)
+
+
+async def test_a_call_that_an_earlier_attempt_began_is_not_disowned(database: Database):
+    """It may have been sent by that one."""
+    task = await dispatched(database, await accepted(database))
+    await begun(database, task, Effect.VERIFY, name="open")
+    task = await again(database, task)
+    assert (await begun(database, task, Effect.VERIFY, name="open")).is_open
+    asked = intent(task, Effect.VERIFY, Kind.TOOL, name="open")
+    await database.write(lambda c: calls.disown(c, asked, "one", set(), T0))
+    (call,) = await database.read(lambda c: calls.list_calls(c, task.request.id))
+    assert (call.outcome.state, call.may_have_changed_something) == (CallState.STARTED, True)
+
+
 async def test_another_way_after_an_effect_is_barred(database: Database):
     """Nothing is sent; the message names what was done; the task is Indeterminate."""
     task = await dispatched(database, await accepted(database))

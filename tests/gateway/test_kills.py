@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.kills.campaign import campaign, table
+from tests.bench.kills.campaign import campaign
+from tests.bench.kills.report import table
 from tests.gateway.killing import Ground, ground
 from tests.gateway.program import CRASH
 from tests.gateway.serving import eventually
@@ -111,12 +112,8 @@ async def test_the_agent_is_killed_while_its_calls_are_under_way(killed: Ground)
 
 @pytest.mark.parametrize("gateways", [1, 2])
 async def test_a_short_campaign(directory: Path, request: pytest.FixtureRequest, gateways: int):
-    """Random kills, one gateway on SQLite and two on PostgreSQL: `python -m tests.bench.kills` is the long form."""
-    store = f"sqlite:///{directory}/store.db" if gateways == 1 else request.getfixturevalue("postgres").database()
-    report = await campaign(directory, store, 5, seed=3, gateways=gateways)
-    assert report.untold == 0, table(report)
-    for tool in ("put", "charge"):
-        assert set(report.tallies[tool].effects) <= {1}, table(report)
-        assert set(report.tallies[tool].phases) <= {"Succeeded"}, table(report)
-    assert set(report.tallies["send"].effects) <= {0, 1}, table(report)
-    assert set(report.tallies["send"].phases) <= {"Succeeded", "Indeterminate"}, table(report)
+    """Kills by chance, one gateway on SQLite and two on PostgreSQL: `python -m tests.bench.kills` is the long form."""
+    server = None if gateways == 1 else request.getfixturevalue("postgres")
+    report = await campaign(directory, server, 6, seed=3)
+    assert report.is_true, table([report])
+    assert report.number >= 6

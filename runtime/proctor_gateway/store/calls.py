@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from proctor_gateway import budgets, recording
 from proctor_gateway.budgets import NOTHING_RESERVED, Reserved
-from proctor_gateway.calls import Call, CallState, Outcome
+from proctor_gateway.calls import Call, CallState, Intent, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.store import hot, sheets
 from proctor_gateway.store.operations import Brief
-from proctor_gateway.store.rows import plain, to_call
+from proctor_gateway.store.rows import call_id, plain, to_call
 from proctor_gateway.store.sheets import Sheet
 from proctor_gateway.store.tables import calls
-from proctor_gateway.tasks import Phase
+from proctor_gateway.tasks import Fault, Phase
 
 # The statement is built once: to build it costs more than to run it. Whose call it is it gives back: for the record.
 _SETTLE: Final = (
@@ -106,6 +106,27 @@ def _settled(connection: sa.Connection, task: str, sequence: int, outcome: Outco
             "new_finished_at": now,
         },
     ).one_or_none()
+
+
+def disown(connection: sa.Connection, intent: Intent, sender: str, sent: Collection[str], now: datetime) -> None:
+    """Say of the sender's calls that are equal to this one, begun by this attempt and not sent, that they failed.
+
+    They are asked again by the next attempt. What was reserved for them stays reserved until the task ends.
+    """
+    found = connection.execute(
+        sa.select(calls.c.sequence).where(
+            calls.c.task == intent.task,
+            calls.c.digest == intent.content,
+            # What an earlier attempt began may have been sent by it.
+            calls.c.attempt == intent.attempt,
+            calls.c.sender == sender,
+            calls.c.state == CallState.STARTED,
+        )
+    )
+    fault = Fault(Reason.INTERRUPTED, "it was not sent: the store was away")
+    for sequence in found.scalars().all():
+        if call_id(intent.task, sequence) not in sent:
+            settle(connection, intent.task, sequence, Outcome(CallState.FAILED, touched=False, fault=fault), now)
 
 
 def _is_answer(outcome: Outcome) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from proctor_gateway.record import pending
 from proctor_gateway.record.pending import Recorder
@@ -27,6 +27,8 @@ from proctor_gateway.store.sheets import Sheet
 
 T = TypeVar("T")
 
+_GIVEN_UP: Final = frozenset({"40P01", "40001"})
+"""PostgreSQL's deadlock and serialization failure: the transaction was chosen to be taken back, and can be repeated."""
 _BUSY_MILLISECONDS: Final = 10_000
 _READERS: Final = 4
 _PRAGMAS: Final = (
@@ -177,7 +179,8 @@ class Postgresql:
         """Run the operations in one transaction.
 
         All locks are taken before anything else, in one order: transactions of two gateways that want the same ones
-        then wait for each other in a row, never in a ring.
+        then wait for each other in a row, never in a ring. What breaks off before the commit is sent has changed
+        nothing, and is done once more; of a commit that is not answered nobody knows.
         """
         with contextlib.suppress(Entangled):
             return await self._transacted(operations, locks, apart=False)
@@ -186,13 +189,33 @@ class Postgresql:
     async def _transacted(
         self, operations: Sequence[Operation[Any]], locks: Collection[str], *, apart: bool
     ) -> list[Result]:
+        async with self._engine.connect() as connection:
+            try:
+                results = await self._applied(connection, operations, locks, apart=apart)
+            except Exception as exc:
+                if not is_away(exc):
+                    raise
+            else:
+                await connection.commit()
+                return results
         async with self._engine.begin() as connection:
-            if locks:
-                await connection.execute(_LOCK, {"keys": sorted({_lock_key(each) for each in locks})})
-            return await connection.run_sync(lambda c: apply(c, operations, self._recorder, apart=apart))
+            return await self._applied(connection, operations, locks, apart=apart)
+
+    async def _applied(
+        self, connection: AsyncConnection, operations: Sequence[Operation[Any]], locks: Collection[str], *, apart: bool
+    ) -> list[Result]:
+        if locks:
+            await connection.execute(_LOCK, {"keys": sorted({_lock_key(each) for each in locks})})
+        return await connection.run_sync(lambda c: apply(c, operations, self._recorder, apart=apart))
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run an operation on what is committed."""
+        """Run an operation on what is committed; once more if the connection broke off."""
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(operation)
+        except Exception as exc:
+            if not is_away(exc):
+                raise
         async with self._engine.connect() as connection:
             return await connection.run_sync(operation)
 
@@ -295,7 +318,9 @@ def is_away(exc: Exception) -> bool:
     """Whether the database failed, rather than what it was asked to do."""
     if isinstance(exc, OperationalError | InterfaceError | OSError | TimeoutError):
         return True
-    return isinstance(exc, DBAPIError) and exc.connection_invalidated
+    if not isinstance(exc, DBAPIError):
+        return False
+    return exc.connection_invalidated or getattr(exc.orig, "sqlstate", None) in _GIVEN_UP
 
 
 def _sqlite_engine(url: sa.URL, begin: str, connections: int, *, busy: int) -> sa.Engine:

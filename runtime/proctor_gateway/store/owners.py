@@ -47,11 +47,15 @@ def alive(connection: sa.Connection, silent_for: timedelta, now: datetime) -> sa
 def adopt(connection: sa.Connection, instance: str, silent_for: timedelta, now: datetime) -> Sequence[Task]:
     """Take over the open tasks of nobody and of instances that were silent for so long; their tokens open nothing."""
     orphaned = sa.or_(tasks.c.owner.is_(None), tasks.c.owner.not_in(alive(connection, silent_for, now)))
-    taken = connection.execute(
-        sa.update(tasks)
+    # What another transaction holds is being dealt with, or is there in the next round: to wait for one row while
+    # holding others is how two gateways come to wait for each other.
+    free = (
+        sa.select(tasks.c.id)
         .where(tasks.c.phase.in_(DRIVEN), tasks.c.owner.is_distinct_from(instance), orphaned)
-        .values(owner=instance, live=False)
-        .returning(tasks)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        sa.update(tasks).where(tasks.c.id.in_(free)).values(owner=instance, live=False).returning(tasks)
     )
     return [to_task(row) for row in taken]
 
