@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from proctor.api.fields import ATOMIC, OPEN, SET, Digest, Name, Number, Span, Time, ToolName, by, rules
+from proctor.api.fields import ATOMIC, OPEN, SET, Digest, Name, Span, Time, ToolName, by, rules
 from proctor.api.meta import Object, OneOf, Report, Spec, Status
 
 Person = Annotated[str, Field(min_length=1, max_length=256)]
@@ -113,23 +113,10 @@ class StepSubject(Spec):
     """What the step was given."""
 
 
-class BudgetSubject(Spec):
-    """Going over a budget once, by this much."""
-
-    agent: Name
-    """Who would spend."""
-    policy: Name
-    """The policy that holds the budget."""
-    budget: Name
-    """Its name."""
-    cost: Number | None = None
-    """How much more."""
-
-
 class Subject(OneOf):
     """What is approved. The digest covers all of it: a changed argument needs another Approval."""
 
-    CHOICES = ("tool_call", "rollout", "step", "budget")
+    CHOICES = ("tool_call", "rollout", "step")
     digest: Digest
     """Of the whole subject."""
     tool_call: ToolCallSubject | None = None
@@ -138,8 +125,6 @@ class Subject(OneOf):
     """A step of an upgrade."""
     step: StepSubject | None = None
     """A human step of a workflow's run."""
-    budget: BudgetSubject | None = None
-    """Going over a budget."""
 
 
 class ApprovalSpec(Spec):

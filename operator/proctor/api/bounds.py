@@ -54,7 +54,6 @@ class Overrun(StrEnum):
     """Refused for now: 429 with Retry-After, and no new task until the budget has room."""
     DEGRADE = "Degrade"
     """Refused with BudgetExhausted, so that a fallback after that cause answers."""
-    REQUIRE_APPROVAL = "RequireApproval"
     PAUSE = "Pause"
     DENY = "Deny"
 
@@ -74,11 +73,6 @@ class Budget(Spec):
                 "a budget per Task cannot be shared: leave scope out",
                 ".scope",
             ),
-            (
-                "(has(self.action) && self.action == 'RequireApproval') == has(self.approval)",
-                "approval is needed for action RequireApproval, and for no other",
-                ".approval",
-            ),
         )
     )
     name: Name
@@ -95,8 +89,6 @@ class Budget(Spec):
     """Tasks begun."""
     action: Overrun = Overrun.DENY
     """What becomes of what it cannot pay."""
-    approval: Asking | None = None
-    """Who may allow it."""
     time_zone: TimeZone = "Etc/UTC"
     """Where a day or a month begins."""
 
@@ -195,7 +187,7 @@ class RolloutBounds(Spec):
     max_margin: Chance | None = None
     """The highest margin of a metric."""
     on_inconclusive: Annotated[
-        tuple[OnInconclusive, ...] | None, Field(min_length=1, max_length=4, json_schema_extra=SET)
+        tuple[OnInconclusive, ...] | None, Field(min_length=1, max_length=5, json_schema_extra=SET)
     ] = None
     """What an Agent may choose. Absent: any."""
     approval: Asking | None = None

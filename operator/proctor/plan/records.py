@@ -74,12 +74,11 @@ def _asker(body: Manifest) -> dict[str, Any]:
 
 
 def _approval(body: Manifest) -> Iterator[tuple[EventType, dict[str, Any]]]:
-    """A question of the operator's own. Those about calls the gateway records with the calls."""
+    """A question of the operator's own: about an upgrade. Those of tasks the gateway records with the tasks."""
     subject, status = body["spec"].get("subject") or {}, body.get("status") or {}
-    about = next((key for key in ("rollout", "budget", "step") if key in subject), None)
-    if about is None:
+    if "rollout" not in subject:
         return
-    facts = present(approval=body["metadata"]["name"], about=about, digest=subject.get("digest"))
+    facts = present(approval=body["metadata"]["name"], about="rollout", digest=subject.get("digest"))
     yield EventType.APPROVAL_REQUESTED, {"approval": facts}
     if status.get("phase") in _ANSWERED:
         said = present(decision=status.get("decision"), phase=status["phase"], decidedAt=status.get("decidedAt"))

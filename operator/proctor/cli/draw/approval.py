@@ -72,9 +72,7 @@ def about(approval: Approval) -> str:
         return f"{subject.tool_call.agent}: {subject.tool_call.connector}/{subject.tool_call.tool}"
     if subject.rollout is not None:
         return f"{subject.rollout.agent}: step {subject.rollout.step} to {subject.rollout.revision}"
-    if subject.step is not None:
-        return f"{subject.step.run}: step {subject.step.step}"
-    return f"{subject.budget.agent}: budget {subject.budget.budget}" if subject.budget is not None else "?"
+    return f"{subject.step.run}: step {subject.step.step}" if subject.step is not None else "?"
 
 
 def left(approval: Approval, now: datetime) -> str:
