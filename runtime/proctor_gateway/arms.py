@@ -35,6 +35,26 @@ class Split:
     candidate: str
     weight: int
     mirror: int
+    is_routed: bool = False
+    """Whether an HTTPRoute draws the arms, by what door it sends a task in."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an HTTPRoute drew for a task when it came in: in which upgrade, at which weight, and which arm."""
+
+    rollout: str
+    weight: int
+    arm: Arm
+
+    def __str__(self) -> str:
+        return f"{self.arm}/{self.weight}/{self.rollout}"
+
+    @classmethod
+    def parse(cls, text: str) -> Entry:
+        """From its text."""
+        arm, weight, rollout = text.split("/", 2)
+        return cls(rollout, int(weight), Arm(arm))
 
 
 def split_of(agent: Agent) -> Split | None:
@@ -44,7 +64,8 @@ def split_of(agent: Agent) -> Split | None:
         return None
     if revision.candidate == revision.stable or revision.candidate in revision.blocked:
         return None
-    return Split(rollout.id, revision.stable, revision.candidate, rollout.weight or 0, rollout.mirror or 0)
+    is_routed = agent.spec.rollout.traffic is not None
+    return Split(rollout.id, revision.stable, revision.candidate, rollout.weight or 0, rollout.mirror or 0, is_routed)
 
 
 def share_of(rollout: str, unit: str) -> float:
@@ -105,7 +126,9 @@ class Room(Protocol):
         """Whether the revision has a ready pod, be it free or busy."""
 
 
-def begin(split: Split, unit: str, stay: Stay | None, room: Room) -> tuple[Pod, Beginning] | None:
+def begin(
+    split: Split, unit: str, stay: Stay | None, room: Room, entry: Entry | None = None
+) -> tuple[Pod, Beginning] | None:
     """Where a new task begins now; None while it has to wait.
 
     The arm is drawn only at a moment at which a pod of either revision would take the task. So neither the draw nor
@@ -113,6 +136,9 @@ def begin(split: Split, unit: str, stay: Stay | None, room: Room) -> tuple[Pod, 
     drawn revision's pod, a candidate that is slow, full or gone would lose just those tasks that were drawn to it.
     While the candidate takes none, tasks go to stable without an arm: nobody waits for a candidate, and they are
     no evidence. The candidate never takes a task in stable's stead, or it would get more than its weight.
+
+    Where an HTTPRoute draws, the door by which the task came in stands for the draw, and the rest is the same. What
+    came in by none of its doors was not drawn: it goes to stable, and is no evidence.
     """
     if stay is not None and stay.rollout == split.rollout and split.weight:
         return _stayed(split, stay, room)
@@ -123,8 +149,11 @@ def begin(split: Split, unit: str, stay: Stay | None, room: Room) -> tuple[Pod, 
     candidate = room.pod(split.candidate) if split.weight else None
     if candidate is None:
         return stable, Beginning(split.stable, Draw(split, None, chance))
-    arm = drawn(split, unit)
-    if arm is Arm.STABLE:
+    arm: Arm | None = drawn(split, unit)
+    if split.is_routed:
+        is_drawn = entry is not None and entry.rollout == split.rollout
+        arm, chance = (entry.arm, propensity(entry.weight)) if entry is not None and is_drawn else (None, chance)
+    if arm is not Arm.CANDIDATE:
         return stable, Beginning(split.stable, Draw(split, arm, chance))
     return candidate, Beginning(split.candidate, Draw(split, arm, chance))
 

@@ -14,6 +14,7 @@ from proctor.api import digest
 from proctor.api.agent import Agent
 from proctor_gateway import billing
 from proctor_gateway.access import Identity, is_tester
+from proctor_gateway.arms import Entry
 from proctor_gateway.context import Context
 from proctor_gateway.dispatch import capacity, chosen_revision, stable_revision
 from proctor_gateway.errors import Problem
@@ -47,6 +48,8 @@ class Order:
     span: Span | None
     revision: str | None = None
     """The revision that a tester chooses."""
+    entry: Entry | None = None
+    """What an HTTPRoute drew for it."""
 
 
 class Intake:
@@ -136,6 +139,7 @@ class Intake:
             conversation=order.body.get("conversation"),
             metadata=order.body.get("metadata") or {},
             pinned=pinned,
+            entry=order.entry,
         )
         return Acceptance(
             request=request,

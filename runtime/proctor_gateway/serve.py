@@ -22,6 +22,7 @@ from proctor_gateway.cluster.watch import Watcher
 from proctor_gateway.consent import Consent
 from proctor_gateway.context import Context
 from proctor_gateway.credentials import Credentials
+from proctor_gateway.doors import doors_of
 from proctor_gateway.draws import Draws
 from proctor_gateway.endings import Endings
 from proctor_gateway.errors import StoreAway
@@ -70,6 +71,8 @@ class Ports:
     callers: int
     agents: int
     internal: int
+    doors: tuple[int, ...] = ()
+    """Of what HTTPRoutes have split: stable's, then the candidate's."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ async def serve(world: World, stop: asyncio.Event, listens: asyncio.Future[Ports
         ports = await stack.enter_async_context(listening(_listeners(world, context, intake, trials, readiness)))
         log.info("listening", callers=ports[0], agents=ports[1], internal=ports[2], instance=world.instance)
         if listens is not None:
-            listens.set_result(Ports(*ports))
+            listens.set_result(Ports(ports[0], ports[1], ports[2], tuple(ports[3:])))
         async with _beside(*(each.follow() for each in watchers)):
             await _until(stop, _informed(settings, watchers, snapshot))
             readiness.have("cluster")
@@ -183,10 +186,12 @@ async def _context(world: World, database: Database, tokens: Tokens, stack: cont
 
 def _listeners(world: World, context: Context, intake: Intake, trials: Trials, readiness: Readiness) -> list[Listener]:
     settings, runs = world.settings, TrialsEndpoint(context, trials, world.instance)
+    doors = doors_of(settings, world.clock, context.known)
     return [
         Listener(Callers(context, intake).application(), settings.host, settings.caller_port),
         Listener(Agents(context).application(), settings.host, settings.agent_port),
         Listener(Internal(context, readiness, runs.routes()).application(), settings.host, settings.internal_port),
+        *(Listener(Callers(context, intake, each).application(), settings.host, each.port) for each in doors),
     ]
 
 

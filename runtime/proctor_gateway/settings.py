@@ -24,9 +24,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PROCTOR_GATEWAY_", frozen=True, extra="ignore")
 
-    host: str = Field("0.0.0.0", description="The address that the three listeners bind.")  # noqa: S104 - it is a server
+    host: str = Field("0.0.0.0", description="The address that all listeners bind.")  # noqa: S104 - it is a server
     caller_port: Port = Field(names.CALLER_PORT, description="Callers.")
     agent_port: Port = Field(names.AGENT_FACING_PORT, description="Agent pods.")
+    stable_port: Port | None = Field(None, description="Tasks that an HTTPRoute sends to stable. Absent: none come.")
+    candidate_port: Port | None = Field(None, description="Tasks that an HTTPRoute sends to a candidate.")
+    route_settle: Seconds = Field(
+        10,
+        description="So long after a change of weights, what an HTTPRoute sends in is no evidence: it may lag behind.",
+    )
     internal_port: Port = Field(names.INTERNAL_PORT, description="Metrics, health and the operator's probes.")
     pod_port: Port = Field(names.POD_PORT, description="The port on which agent pods take tasks.")
 

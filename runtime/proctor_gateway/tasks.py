@@ -17,6 +17,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, assert_never
 
+from proctor_gateway.arms import Entry
 from proctor_gateway.reasons import Reason
 
 
@@ -91,6 +92,8 @@ class Request:
     purpose: Purpose = Purpose.LIVE
     pinned: str | None = None
     """The revision that it was asked to begin on, if not by its agent's status."""
+    entry: Entry | None = None
+    """What an HTTPRoute drew for it, if it came in by one of its doors during an upgrade."""
 
 
 @dataclass(frozen=True)

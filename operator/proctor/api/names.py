@@ -45,6 +45,11 @@ CALLER_PORT: Final = 8080
 AGENT_FACING_PORT: Final = 8081
 INTERNAL_PORT: Final = 9090
 POD_PORT: Final = 8080
+STABLE_PORT: Final = 8082
+CANDIDATE_PORT: Final = 8083
+STABLE_SERVICE: Final = f"{GATEWAY}-stable"
+CANDIDATE_SERVICE: Final = f"{GATEWAY}-candidate"
+"""The gateway's doors for tasks that an HTTPRoute has split: one for each revision that is compared."""
 
 AUDIENCE: Final = "proctor-gateway"
 """Audience of the tokens that callers and the operator show to the gateway."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from proctor.api import names
 from proctor.api.fields import (
     ATOMIC,
     SET,
@@ -16,6 +17,7 @@ from proctor.api.fields import (
     Duration,
     Name,
     Number,
+    ObjectName,
     Span,
     Text,
     by,
@@ -188,6 +190,26 @@ class Rollout(Spec):
     """The way of a candidate to be stable. Empty: at once, when its pods are ready."""
     analysis: Analysis = Analysis()
     """How candidate and stable are compared."""
+class HTTPRouteReference(Spec):
+    """An HTTPRoute (gateway.networking.k8s.io/v1) in the agent's namespace, and which of its rules."""
+
+    name: ObjectName
+    """Its name."""
+    rule_name: ObjectName | None = None
+    """The `name` of its one rule that is weighted. Absent: every rule that has both Services."""
+
+
+class TrafficRouting(Spec):
+    """New tasks are split by an HTTPRoute, whose weights proctor writes, instead of by proctor's gateway."""
+
+    http_route: HTTPRouteReference
+    """The route. Nothing of it is written but the weights of the two Services."""
+    stable_service: Name = names.STABLE_SERVICE
+    """The backend whose tasks go to the stable revision."""
+    candidate_service: Name = names.CANDIDATE_SERVICE
+    """The backend whose tasks go to the candidate."""
+
+
     progress_deadline: Span = timedelta(minutes=10)
     """A candidate that makes no progress for so long has failed; approvals, pauses and evidence do not count."""
     guards: Guards = Guards()
@@ -200,3 +222,5 @@ class Rollout(Spec):
     """How long a withdrawn candidate keeps its pods after its last task."""
     history_limit: Annotated[int, Field(ge=1, le=100)] = 10
     """Revisions that are kept."""
+    traffic: TrafficRouting | None = None
+    """What splits the tasks between the revisions. Absent: proctor's gateway."""

@@ -10,9 +10,22 @@ from proctor.delivery import machine, phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Wanted
 from proctor.delivery.phases import AwaitingApproval, Failed, Rollout, stable_of
-from proctor.plan import children, drift, findings, image, objectives, question, revision, status, upgrade, usage, wish
+from proctor.plan import (
+    children,
+    drift,
+    findings,
+    image,
+    objectives,
+    progress,
+    question,
+    revision,
+    route,
+    status,
+    upgrade,
+    usage,
+    wish,
+)
 from proctor.plan.findings import Obstacle
-from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
 from proctor.plan.status import Upgrading
 from proctor.plan.upgrade import Known
@@ -26,7 +39,7 @@ _KEPT_PER_REVISION = ("Deployment", "ConfigMap")
 def plan_agent(world: World, now: datetime) -> Plan:
     """What should exist for the Agent, what its status says, and when to look again."""
     obstacles = findings.obstacles(world)
-    before = rollout_of(world.agent.status)
+    before = progress.rollout_of(world.agent.status)
     known = upgrade.known_of(world, before, now)
     if not obstacles:
         return _decided(world, wish.wish_of(world), before, known, (), now)
@@ -38,7 +51,7 @@ def plan_agent(world: World, now: datetime) -> Plan:
 
 def plan_refused(world: World, obstacle: Obstacle, now: datetime) -> Plan:
     """The cluster refused what was planned: only the status changes, and says why."""
-    return _hold(world, (obstacle,), upgrade.known_of(world, rollout_of(world.agent.status), now), now)
+    return _hold(world, (obstacle,), upgrade.known_of(world, progress.rollout_of(world.agent.status), now), now)
 
 
 def _decided(
@@ -58,6 +71,7 @@ def _decided(
         events=(*wanted.told, *_events(world, decision, report)),
         deletions=_deletions(world, rollout),
         batches=known.batches if rollout == before else (),
+        edits=route.edits(world, machine.weight(rollout, wanted.wanted)),
         wake_at=_wake_at(world, decision, now),
         rests_on=_evidence_of_refusal(world, before, rollout),
     )
@@ -65,7 +79,7 @@ def _decided(
 
 def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: datetime) -> Plan:
     # What serves goes on serving as it was last decided: an obstacle in the new spec is no reason to touch it.
-    rollout = rollout_of(world.agent.status) or machine.recovered(known.evidence)
+    rollout = progress.rollout_of(world.agent.status) or machine.recovered(known.evidence)
     report = status.report(world, Upgrading.as_it_was(world, rollout, known), obstacles, now)
     bundles = revision.recorded(world.children)
     desired = _desired(world, rollout, bundles, None) if rollout else ()
@@ -74,6 +88,7 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: date
         applies=drift.changed(desired, world.children),
         status=report if report != world.agent.status.dump() else None,
         events=_transitions(world, report),
+        edits=route.edits(world, progress.weight_of(world.agent.status)),
         wake_at=min(again, world.standing.turns_at or again),
     )
 
@@ -214,7 +229,9 @@ def _is_bad(condition: Manifest) -> bool:
 
 def _wake_at(world: World, decision: Decision, now: datetime) -> datetime:
     platform = world.platform
-    seconds = platform.reference_poll_seconds if world.agent.spec.instructions_from else platform.resync_seconds
+    # What is read live is read again soon: nothing tells of its changes.
+    is_read_live = world.agent.spec.instructions_from is not None or world.agent.spec.rollout.traffic is not None
+    seconds = platform.reference_poll_seconds if is_read_live else platform.resync_seconds
     # The agent's own share of the interval, so that a thousand agents do not wake together.
     jitter = 1 - int(digest.short(world.agent.metadata.uid, 4), 16) / 0xFFFF * 0.2
     resync = now + timedelta(seconds=seconds * jitter)

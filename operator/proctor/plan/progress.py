@@ -68,6 +68,11 @@ def rollout_of(status: AgentStatus) -> Rollout | None:  # noqa: PLR0911 - one fo
             return None
 
 
+def weight_of(status: AgentStatus) -> int:
+    """The candidate's share of new tasks, in percent, as it was last decided."""
+    return (status.rollout.weight if status.rollout else None) or 0
+
+
 def revision_status(rollout: Rollout | None, before: RevisionStatus) -> RevisionStatus:
     """Which revisions serve, are tried, and are refused."""
     if rollout is None:

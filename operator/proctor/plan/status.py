@@ -26,7 +26,7 @@ from proctor.delivery.phases import (
     Upgrade,
     Watching,
 )
-from proctor.plan import conditions, findings, image, objectives, policy, progress, revision, telling, usage
+from proctor.plan import conditions, findings, image, objectives, policy, progress, revision, route, telling, usage
 from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
 from proctor.plan.image import Shown
@@ -90,6 +90,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
                 ),
                 *telling.health(rollout, upgrading.known),
                 upgrading.images.finding,
+                *route.finding(world, (upgrading.told.weight if upgrading.told else None) or 0),
                 *policy.condition(world.standing),
                 *slos.findings,
                 *spent.findings,

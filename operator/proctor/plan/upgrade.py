@@ -21,7 +21,7 @@ from proctor.delivery.phases import (
     Upgrade,
     Watching,
 )
-from proctor.plan import baseline, comparison, evidence, examination, question, rehearsal
+from proctor.plan import baseline, comparison, evidence, examination, question, rehearsal, route
 from proctor.plan.comparison import Ledger
 from proctor.plan.examination import Examination, Examined
 from proctor.plan.progress import rollout_of
@@ -190,7 +190,7 @@ def _traffic(world: World, upgrade: Upgrade) -> facts.Traffic | None:
     is_stable = said.stable == upgrade.stable
     begun = said.begun.get(upgrade.candidate, 0) if is_seen else 0
     return facts.Traffic(
-        is_withdrawn=said.agreed and is_seen and is_stable and said.weight == 0,
+        is_withdrawn=said.agreed and is_seen and is_stable and said.weight == 0 and route.is_withdrawn(world),
         in_flight=said.in_flight.get(upgrade.candidate, 0),
         begun=begun,
     )

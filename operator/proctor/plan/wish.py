@@ -10,7 +10,7 @@ from proctor.api.objectives import ReleaseState
 from proctor.api.progress import RevisionStatus
 from proctor.delivery.facts import Command, Verb, Wanted
 from proctor.delivery.phases import Starting, place_of
-from proctor.plan import objectives, revision
+from proctor.plan import objectives, revision, route
 from proctor.plan.indications import Subject
 from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
@@ -90,14 +90,14 @@ def _gate(world: World) -> Gate:
 
 
 def _frozen(world: World, gate: Gate, undone: RevisionStatus) -> str | None:
-    """Why no upgrade may begin or go on: a policy's window, or no error budget.
+    """Why no upgrade may begin or go on: a policy's window, no error budget, a route that does not split tasks.
 
     To go back to what has served is the remedy, and is never held up; to one that never served is an upgrade.
     """
     if undone.undone_to is not None and undone.undone_to in world.agent.status.revision.served:
         return None
     spent = gate.message if gate.state is ReleaseState.FREEZE else None
-    return "; ".join(each for each in (world.standing.freeze, spent) if each) or None
+    return "; ".join(each for each in (world.standing.freeze, spent, route.freeze(world)) if each) or None
 
 
 def _withdrawal(world: World, candidate: str) -> Command | None:

@@ -60,6 +60,14 @@ class Isolation:
 
 
 @dataclass(frozen=True)
+class NoRoute:
+    """Why an HTTPRoute cannot be weighted, in words that name it."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class World:
     """All that is known when an Agent is planned."""
 
@@ -87,6 +95,8 @@ class World:
     """What the gateway said of the agent's upgrade."""
     suites: Mapping[str, Manifest | None] = field(default_factory=dict)
     """The ConfigMaps of the agent's exam, by the suite's name, while one is taken; None for one that does not exist."""
+    route: Manifest | NoRoute | None = None
+    """The HTTPRoute that splits the agent's tasks; None if its spec names none."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """The owned object of that kind and name."""
@@ -102,6 +112,16 @@ class Deletion:
     namespace: str
     name: str
     uid: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of a few fields of somebody else's object, in exactly the version that was seen (RFC 6902)."""
+
+    kind: str
+    namespace: str
+    name: str
+    operations: tuple[Manifest, ...]
 
 
 @dataclass(frozen=True)
@@ -126,13 +146,15 @@ class Plan:
     """Last: if we crash before them, whatever serves still serves."""
     batches: tuple[Batch, ...] = ()
     """Trials that the gateway is to run for the agent."""
+    edits: tuple[Edit, ...] = ()
+    """Changes of objects that are not ours, after everything that they follow from."""
     rests_on: tuple[Manifest, ...] = ()
     """Objects as seen, on which a decision rests that is not taken back: if one is not so any more, do nothing."""
 
     @property
     def is_noop(self) -> bool:
         """Whether nothing would be written."""
-        return not (self.applies or self.status or self.events or self.deletions)
+        return not (self.applies or self.status or self.edits or self.events or self.deletions)
 
 
 def name_of(manifest: Manifest) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proctor.api import names
 from proctor.plan.said import Batch
-from proctor.plan.world import Deletion, Event, Manifest, Plan
+from proctor.plan.world import Deletion, Edit, Event, Manifest, Plan
 from proctor.shell.cache import Key, key_of
 from proctor.shell.errors import Blocked, Retry
 from proctor.shell.ports import Ports
@@ -33,6 +33,18 @@ async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
         except Blocked as exc:
             await _tell_refused(deletion, exc, about, ports)
             raise Retry(f"{deletion.kind} {deletion.name} may not be deleted: {exc}", _REFUSED_SECONDS) from exc
+    for edit in plan.edits:
+        await _edit(edit, about, ports)
+
+
+async def _edit(edit: Edit, about: Manifest, ports: Ports) -> None:
+    """Last: what somebody else's object refuses must not keep from anything of our own."""
+    try:
+        await ports.kube.edit(edit)
+    except Blocked as exc:
+        message = f"{edit.kind} {edit.namespace}/{edit.name} may not be written: {exc}"
+        await ports.kube.tell(about, Event("EditRefused", message, "Warning"), ports.clock.now())
+        raise Retry(message, _REFUSED_SECONDS) from exc
 
 
 async def _begin(batch: Batch, about: Manifest, ports: Ports) -> None:

@@ -21,6 +21,7 @@ _IN_FLIGHT = 100
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+EDIT = "application/json-patch+json"
 
 
 class NotFound(ProctorError):  # noqa: N818 - what was found

@@ -11,9 +11,9 @@ import structlog
 
 from proctor.api import names
 from proctor.plan.reports import ReportKind
-from proctor.plan.world import Deletion, Event, Manifest
+from proctor.plan.world import Deletion, Edit, Event, Manifest
 from proctor.shell import metrics
-from proctor.shell.client import APPLY, MERGE, Client, Conflict, NotFound
+from proctor.shell.client import APPLY, EDIT, MERGE, Client, Conflict, NotFound
 from proctor.shell.errors import Blocked, ProctorError, Retry
 from proctor.shell.lease import Leadership
 from proctor.shell.resources import BY_KIND, EVENT, REPORTS, RULES, Resource
@@ -57,12 +57,17 @@ class RealKube:
             query["continue"] = after
 
     async def has_rules(self) -> bool:
-        """Whether the cluster has PrometheusRules. What cannot be asked is not there, until it is asked again."""
+        """Whether the cluster has PrometheusRules."""
+        return await self.serves(RULES.kind)
+
+    async def serves(self, kind: str) -> bool:
+        """Whether the cluster has the kind. What cannot be asked is not there, until it is asked again."""
+        resource = BY_KIND[kind]
         try:
-            found = await self._client.request("GET", f"/apis/{RULES.group}/{RULES.version}")
+            found = await self._client.request("GET", f"/apis/{resource.group}/{resource.version}")
         except (NotFound, Retry, Blocked):
             return False
-        return any(each["name"] == RULES.plural for each in found.get("resources", ()))
+        return any(each["name"] == resource.plural for each in found.get("resources", ()))
 
     async def report_kind(self) -> ReportKind | None:
         """The kind of policy report that the cluster has; None if it has none, or cannot be asked."""
@@ -93,6 +98,19 @@ class RealKube:
             answer = await self._client.request("PATCH", path, query=query, body=manifest, content=APPLY)
         except NotFound as exc:
             raise Retry(f"{path} is gone, or what it was in") from exc
+        return _typed(answer, resource)
+
+    async def edit(self, edit: Edit) -> Manifest:
+        """Changes a few fields of somebody else's object, by JSON patch."""
+        self._leadership.check()
+        resource = BY_KIND[edit.kind]
+        path = resource.path(edit.namespace, edit.name)
+        metrics.WRITES.labels(edit.kind, "edit").inc()
+        query = {"fieldManager": names.FIELD_MANAGER}
+        try:
+            answer = await self._client.request("PATCH", path, query=query, body=list(edit.operations), content=EDIT)
+        except NotFound as exc:
+            raise Retry(f"{path} is gone") from exc
         return _typed(answer, resource)
 
     async def delete(self, deletion: Deletion) -> Manifest | None:

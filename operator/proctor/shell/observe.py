@@ -18,10 +18,12 @@ from proctor.plan.isolation import IsolationWorld
 from proctor.plan.progress import rollout_of
 from proctor.plan.said import Heard, Sitting, Trials
 from proctor.plan.upgrade import Questions
-from proctor.plan.world import Manifest, World
+from proctor.plan.world import Manifest, NoRoute, World
+from proctor.shell.errors import Blocked
 from proctor.shell.judging import judged
 from proctor.shell.policies import standing_of
 from proctor.shell.ports import Ports
+from proctor.shell.resources import ROUTES
 
 _Kind = TypeVar("_Kind", bound=Object)
 
@@ -51,7 +53,26 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         indications=ports.indicators.of(namespace, agent.metadata.name),
         spending=ports.usages.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
+        route=await _route(agent, ports),
     )
+
+
+async def _route(agent: Agent, ports: Ports) -> Manifest | NoRoute | None:
+    """The HTTPRoute that splits the agent's tasks, read live; None for an agent that names none."""
+    traffic = agent.spec.rollout.traffic
+    if traffic is None:
+        return None
+    namespace, name = agent.metadata.namespace, traffic.http_route.name
+    try:
+        found = await ports.kube.get(ROUTES.kind, namespace, name)
+    except Blocked as exc:
+        return NoRoute("RouteForbidden", f"HTTPRoute {namespace}/{name} may not be read: {exc}")
+    if found is not None:
+        return found
+    if await ports.kube.serves(ROUTES.kind):
+        return NoRoute("RouteNotFound", f"there is no HTTPRoute {namespace}/{name}; create it")
+    message = f"the cluster has no kind HTTPRoute of {ROUTES.api_version}: install the Gateway API's CRDs"
+    return NoRoute("GatewayAPIMissing", message)
 
 
 async def _heard(

@@ -11,7 +11,7 @@ from proctor.api.connector import Connector
 from proctor.delivery.exam import Question
 from proctor.plan.connector import NoProbe, Probe
 from proctor.plan.said import Batch, Finished, Judged, NoAnswer, Outcomes, Traffic, Trials, Watched
-from proctor.plan.world import Deletion, Event, Manifest, Platform
+from proctor.plan.world import Deletion, Edit, Event, Manifest, Platform
 from proctor.shell.cache import Cache
 from proctor.shell.indicators import Indicators
 from proctor.shell.notifier import Notifier
@@ -34,6 +34,12 @@ class Kube(Protocol):
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """The same for the status subresource. With metadata.resourceVersion set, only onto that version."""
+
+    async def serves(self, kind: str) -> bool:
+        """Whether the cluster has the kind. Never raises."""
+
+    async def edit(self, edit: Edit) -> Manifest:
+        """Changes a few fields of somebody else's object; Retry if it is not the version that the edit names."""
 
     async def delete(self, deletion: Deletion) -> Manifest | None:
         """Deletes exactly the object with that uid: the object if it lingers, None if it is gone, or was already."""

@@ -71,7 +71,10 @@ REPORTS: Final = (
 )
 """Reports of policies, the newer kind first; a cluster may have neither. Read and written, but not watched."""
 
-BY_KIND: Final = {each.kind: each for each in (*WATCHED, RULES, *REPORTS)}
+ROUTES: Final = Resource("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes")
+"""Somebody else's: read for agents that name one, and weighted; a watch would need the kind to be there."""
+
+BY_KIND: Final = {each.kind: each for each in (*WATCHED, RULES, *REPORTS, ROUTES)}
 EVENT: Final = Resource("Event", "events.k8s.io", "v1", "events")
 SECRET: Final = Resource("Secret", "", "v1", "secrets")
 """One, by its name: that of the webhook's certificates."""

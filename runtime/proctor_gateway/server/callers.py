@@ -14,6 +14,7 @@ from proctor.api.agent import Agent
 from proctor_gateway import calls, trace
 from proctor_gateway.access import Identity, is_admitted, is_tester
 from proctor_gateway.context import Context
+from proctor_gateway.doors import Door
 from proctor_gateway.errors import Problem
 from proctor_gateway.intake import Intake, Order
 from proctor_gateway.reasons import Reason
@@ -32,11 +33,12 @@ _LONGEST_COMMENT: Final = 4096
 
 
 class Callers:
-    """The handlers."""
+    """The handlers. `door` is where an HTTPRoute sends in what it has split."""
 
-    def __init__(self, context: Context, intake: Intake) -> None:
+    def __init__(self, context: Context, intake: Intake, door: Door | None = None) -> None:
         self._context = context
         self._intake = intake
+        self._door = door
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -133,6 +135,7 @@ class Callers:
             idempotency_key=request.headers.get("idempotency-key"),
             span=trace.parse(request.headers.get("traceparent")),
             revision=request.headers.get("x-proctor-revision"),
+            entry=self._door.entry(agent) if self._door is not None else None,
         )
         return await self._intake.accept(order)
 

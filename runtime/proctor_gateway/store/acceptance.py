@@ -138,6 +138,7 @@ def _row(asked: Acceptance) -> dict[str, Any]:
         "metadata": request.metadata,
         "purpose": request.purpose,
         "pinned": request.pinned,
+        "entry": None if request.entry is None else str(request.entry),
         "trace_id": request.trace_id,
         "parent_span": request.parent_span,
         "created_at": request.created_at,

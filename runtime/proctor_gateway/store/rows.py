@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proctor.api.connector import Effect
+from proctor_gateway.arms import Entry
 from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.tasks import (
@@ -38,6 +39,7 @@ def to_task(row: Any) -> Task:
         metadata=row.metadata,
         purpose=Purpose(row.purpose),
         pinned=row.pinned,
+        entry=Entry.parse(row.entry) if row.entry else None,
     )
     usage = Usage(row.steps, row.tool_calls, row.input_tokens, row.output_tokens, row.cost)
     return Task(request, _state(row), usage, row.arm, _leg(row))

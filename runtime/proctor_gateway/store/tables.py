@@ -65,6 +65,7 @@ tasks = sa.Table(
     sa.Column("metadata", _json(), nullable=False),
     sa.Column("purpose", sa.String(16), nullable=False),
     sa.Column("pinned", sa.String(63)),
+    sa.Column("entry", sa.String(300)),
     sa.Column("trace_id", sa.String(32), nullable=False),
     sa.Column("parent_span", sa.String(16), nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),

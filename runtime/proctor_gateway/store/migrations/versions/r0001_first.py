@@ -211,6 +211,7 @@ def upgrade() -> None:
         sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("purpose", sa.String(length=16), nullable=False),
         sa.Column("pinned", sa.String(length=63), nullable=True),
+        sa.Column("entry", sa.String(length=300), nullable=True),
         sa.Column("trace_id", sa.String(length=32), nullable=False),
         sa.Column("parent_span", sa.String(length=16), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
