@@ -174,22 +174,6 @@ class Rollback(Spec):
     """The longest that tasks of a candidate that is withdrawn may still take to end."""
 
 
-class Rollout(Spec):
-    """How a change becomes the stable revision."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.steps) || self.steps.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
-                "weights must not fall from one step to the next: sort the steps",
-                ".steps",
-            )
-        )
-    )
-    steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
-    """The way of a candidate to be stable. Empty: at once, when its pods are ready."""
-    analysis: Analysis = Analysis()
-    """How candidate and stable are compared."""
 class HTTPRouteReference(Spec):
     """An HTTPRoute (gateway.networking.k8s.io/v1) in the agent's namespace, and which of its rules."""
 
@@ -210,6 +194,24 @@ class TrafficRouting(Spec):
     """The backend whose tasks go to the candidate."""
 
 
+class Rollout(Spec):
+    """How a change becomes the stable revision."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.steps) || self.steps.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
+                "weights must not fall from one step to the next: sort the steps",
+                ".steps",
+            )
+        )
+    )
+    steps: Annotated[tuple[Step, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """The way of a candidate to be stable. Empty: at once, when its pods are ready."""
+    traffic: TrafficRouting | None = None
+    """What splits the tasks between the revisions. Absent: proctor's gateway."""
+    analysis: Analysis = Analysis()
+    """How candidate and stable are compared."""
     progress_deadline: Span = timedelta(minutes=10)
     """A candidate that makes no progress for so long has failed; approvals, pauses and evidence do not count."""
     guards: Guards = Guards()
@@ -222,5 +224,3 @@ class TrafficRouting(Spec):
     """How long a withdrawn candidate keeps its pods after its last task."""
     history_limit: Annotated[int, Field(ge=1, le=100)] = 10
     """Revisions that are kept."""
-    traffic: TrafficRouting | None = None
-    """What splits the tasks between the revisions. Absent: proctor's gateway."""
