@@ -17,6 +17,7 @@ from proctor.delivery.evidence.replay import (
     Pair,
     Replay,
     Run,
+    log_no_worse,
     log_replay_harm,
     replayed,
 )
@@ -40,6 +41,27 @@ def test_one_more_differing_pair_is_a_fair_bet(candidate: int, stable: int) -> N
     """If a pair that differs is as likely to be either's failure, the evidence is a martingale."""
     expected = (exp(log_replay_harm(candidate + 1, stable)) + exp(log_replay_harm(candidate, stable + 1))) / 2
     assert expected == pytest.approx(exp(log_replay_harm(candidate, stable)), rel=1e-9)
+
+
+@given(
+    pairs=st.integers(0, 40), candidate=st.integers(0, 15), stable=st.integers(0, 15), m=st.sampled_from([0.05, 0.3])
+)
+def test_one_more_pair_at_the_margin_is_a_fair_bet(pairs: int, candidate: int, stable: int, m: float) -> None:
+    """If the candidate fails more of the pairs by just the margin, the evidence is expected to stay as it is."""
+    n = pairs + candidate + stable
+    before = exp(log_no_worse(n, candidate, stable, m))
+    for worse, better in ((m, 0.0), (m + 0.2, 0.2), (0.5 + m / 2, 0.5 - m / 2)):
+        after = worse * exp(log_no_worse(n + 1, candidate + 1, stable, m))
+        after += better * exp(log_no_worse(n + 1, candidate, stable + 1, m))
+        after += (1 - worse - better) * exp(log_no_worse(n + 1, candidate, stable, m))
+        assert after == pytest.approx(before, rel=1e-9)
+
+
+def test_pairs_without_a_difference_show_no_worse() -> None:
+    """By ten points after some fifty, at a promised error of one in ten; a lost pair takes some more."""
+    assert Replay(pairs=40).log_no_worse(0.1) < log(10) < Replay(pairs=55).log_no_worse(0.1)
+    assert Replay(pairs=45, candidate_only=1).log_no_worse(0.1) < Replay(pairs=45).log_no_worse(0.1)
+    assert Replay(pairs=200, candidate_only=30).log_no_worse(0.1) < 0
 
 
 def a_run(*, bad: bool = False, minutes: float | None = 0) -> Run:

@@ -248,6 +248,7 @@ AT_STEPS: dict[str, Rollout] = {
     "asked": AwaitingApproval(at(SECOND)),
     "unanswered": Unanswered(at(SECOND)),
     "held": Held(at(FIRST), "ExposureSpent", ""),
+    "replay for want of evidence": Replaying(at(FIRST), is_about_evidence=True),
     "promoting": Promoting(at(7), ""),
 }
 
@@ -338,6 +339,7 @@ def test_a_withdrawal_keeps_its_order_whatever_is_wanted(revision: str) -> None:
         ("Rollback", Aborting),
         ("Promote", AwaitingApproval),
         ("RequireApproval", AwaitingApproval),
+        ("Replay", Replaying),
     ],
 )
 def test_evidence_that_runs_out(then: str, expected: type[Rollout]) -> None:
@@ -348,6 +350,76 @@ def test_evidence_that_runs_out(then: str, expected: type[Rollout]) -> None:
     if isinstance(decision.rollout, AwaitingApproval) and then == "RequireApproval":
         assert decision.rollout.is_about_evidence
         assert machine.weight(decision.rollout, wanted()) == 50
+
+
+UNSURE = capital(stable_bad=2, candidate_bad=5, tasks=30)
+INSTEAD: dict[str, tuple[Trial | None, type[Rollout], str]] = {
+    "it runs": (RUNNING, Replaying, ""),
+    "nobody can say": (None, Replaying, ""),
+    "it shows no worse": (PASSED, AwaitingApproval, "ReplayPassed"),
+    "it shows worse": (WORSE, Aborting, "RollingBack"),
+    "it shows neither": (UNDECIDED, Held, "RolloutHeld"),
+}
+
+
+@pytest.mark.parametrize(("trial", "expected", "told"), INSTEAD.values(), ids=list(INSTEAD))
+def test_a_replay_decides_where_live_tasks_do_not(trial: Trial | None, expected: type[Rollout], told: str) -> None:
+    """Its weight stays meanwhile; if that does not decide either, it holds, and is not run again and again."""
+    rules: dict[str, Any] = {"analysis": {"maxTasks": 50, "onInconclusive": "Replay"}}
+    begun = Replaying(at(SECOND), is_about_evidence=True)
+    assert machine.weight(begun, wanted()) == 50
+    decision = after(begun, seen(capital=UNSURE, replay=trial), **rules)
+    assert isinstance(decision.rollout, expected)
+    assert not told or told in [each.reason for each in decision.outcomes]
+    if isinstance(decision.rollout, Held):
+        assert after(decision.rollout, seen(capital=UNSURE, replay=trial), **rules).rollout == decision.rollout
+
+
+def stepwise(tasks: int, candidate_bad: int = 0) -> Evidence:
+    """So many tasks of each arm, of which a step must show that they are worse by less than twenty points."""
+    before = capital(candidate_bad=candidate_bad, tasks=tasks)
+    observed = [
+        Observation(2 * n + arm, bool(arm), 0.5, NOW, T0, {"success": float(bool(arm) and n < candidate_bad)})
+        for n in range(tasks)
+        for arm in (0, 1)
+    ]
+    account = fold(Capital.begin([Metric("success", 0.1, step_margin=0.2)]), observed, NOW)
+    assert account.peak == pytest.approx(before.peak)
+    return seen(capital=account)
+
+
+@pytest.mark.parametrize(
+    ("known", "rises"),
+    [(stepwise(21), False), (stepwise(60), True), (stepwise(60, 3), False), (stepwise(150, 3), True)],
+    ids=["too little is known", "enough", "some bad ones", "some bad ones of many"],
+)
+def test_a_weight_is_raised_when_the_harm_is_bounded(known: Evidence, rises: bool) -> None:
+    """Enough tasks and time are not enough: it must be shown to be worse by less than the margin of a step."""
+    assert known.capital is not None
+    assert known.capital.candidate_tasks > 20
+    assert isinstance(after(Collecting(at(FIRST)), known).rollout, Paused) is rises
+
+
+def test_spent_exposure_raises_no_weight() -> None:
+    """What may have no more tasks may have no larger share of them."""
+    spent: dict[str, Any] = {"analysis": {"exposure": {"maxCandidateTasks": 30}}}
+    assert isinstance(after(Collecting(at(FIRST)), **spent).rollout, Held)
+    ended: dict[str, Any] = {"analysis": {"maxTasks": 50}}
+    assert isinstance(after(Collecting(at(FIRST)), **ended).rollout, Held)
+
+
+def test_extra_failures_are_a_budget() -> None:
+    """Estimated from both arms: what stable would have failed as well is not the candidate's cost."""
+    costly, usual = capital(3, 8, tasks=40), capital(8, 8, tasks=40)
+    limited: dict[str, Any] = {"analysis": {"exposure": {"maxExtraFailures": 4}}}
+    held = after(Collecting(at(SECOND)), seen(capital=costly), **limited).rollout
+    assert isinstance(held, Held)
+    assert held.reason == "ExposureSpent"
+    assert "bad outcomes more than stable" in held.message
+    assert isinstance(after(Collecting(at(SECOND)), seen(capital=usual), **limited).rollout, Collecting)
+    # An estimate that falls a little below the limit again is no reason to go on.
+    assert isinstance(after(held, seen(capital=capital(3, 6, tasks=40)), **limited).rollout, Held)
+    assert isinstance(after(held, seen(capital=usual), **limited).rollout, Collecting)
 
 
 def test_spent_exposure_holds_until_there_is_a_verdict() -> None:
@@ -418,6 +490,7 @@ ON_STEPS: st.SearchStrategy[Any] = st.one_of(
     *(st.builds(kind, PLACES) for kind in (Examining, Replaying, Mirroring, Collecting, Stopped, Unanswered)),
     st.builds(Paused, PLACES, st.sampled_from([None, NOW])),
     st.builds(AwaitingApproval, PLACES, st.booleans()),
+    st.builds(Replaying, PLACES, st.booleans()),
     st.builds(Held, PLACES, st.sampled_from(["Inconclusive", "ExposureSpent"]), st.just("")),
     st.builds(Promoting, PLACES, st.just("")),
 )

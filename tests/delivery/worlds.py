@@ -101,6 +101,27 @@ class Run:
     """Tasks that the candidate was given."""
 
 
+def stepwise(world: World, chance: Random, most: int, step_margin: float | None) -> Run:
+    """One upgrade that leaves a weight after 20 tasks of the candidate, once the step's margin is shown, if any."""
+    analysis, capital, weights = (
+        Analysis(),
+        Capital.begin([Metric(METRIC, 0.1, step_margin=step_margin)]),
+        world.weights,
+    )
+    at, entered = 0, 0
+    for index in range(most):
+        task = next(replace(world, weights=((0, weights[at][1]),)).tasks(chance, 1))
+        capital = fold(capital, [replace(task, assignment=index)], task.deadline)
+        verdict = _verdict(capital, analysis, 20)
+        if verdict == "rollback" or (verdict and at == len(weights) - 1):
+            return Run(verdict, capital.tasks, capital.candidate_tasks)
+        account = capital.accounts[METRIC]
+        may_rise = account.log_step is None or max(account.log_step, account.log_noninferior) >= -log(analysis.beta)
+        if at < len(weights) - 1 and capital.candidate_tasks - entered >= 20 and may_rise:
+            at, entered = at + 1, capital.candidate_tasks
+    return Run("undecided", capital.tasks, capital.candidate_tasks)
+
+
 def upgrade(world: World, chance: Random, most: int, margin: float = 0.1, min_tasks: int = 20) -> Run:
     """One upgrade, looked at after every task, until there is a verdict or there have been so many tasks."""
     analysis = Analysis()

@@ -64,6 +64,7 @@ ROLLOUTS: st.SearchStrategy[Any] = st.one_of(
     *(st.builds(kind, PLACES) for kind in (Examining, Replaying, Mirroring, Collecting, Stopped, Unanswered)),
     st.builds(Paused, PLACES, st.none() | TIMES),
     st.builds(AwaitingApproval, PLACES, st.booleans()),
+    st.builds(Replaying, PLACES, st.booleans()),
     st.builds(Held, PLACES, st.sampled_from(["Inconclusive", "ExposureSpent"]), WORDS),
     st.builds(Promoting, PLACES, WORDS),
     st.builds(Aborting, UPGRADES, st.sampled_from(Stage), TIMES, CAUSES),

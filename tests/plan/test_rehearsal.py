@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from proctor.api.agent import Agent
+from proctor.api.objectives import Indicator, IndicatorType
+from proctor.delivery.evidence import Capital
 from proctor.delivery.facts import Result
 from proctor.delivery.phases import Mirroring, Place, Replaying, Settled, Upgrade
 from proctor.plan import rehearsal
+from proctor.plan.comparison import Ledger, Measure
 from proctor.plan.said import NoAnswer, TrialItem, Trials
 from tests.plan import examples
 from tests.plan.examples import T0
@@ -95,6 +99,44 @@ def test_what_a_replay_comes_to(answered: Trials, expected: Result, count: int, 
     assert found.trial.result is expected
     assert found.replay is not None
     assert (found.replay.pairs, found.replay.unusable) == (count, unusable)
+
+
+SUCCESS = Indicator(type=IndicatorType.TASK_SUCCESS)
+LATENCY = Indicator(type=IndicatorType.LATENCY, threshold="10s")
+
+
+def ledger(*indicators: Indicator) -> Ledger:
+    """What live tasks have left open: everything."""
+    measures = tuple(
+        Measure(f"m{number}", Decimal("0.10"), indicator) for number, indicator in enumerate(indicators or (SUCCESS,))
+    )
+    return Ledger("u-1", measures, Capital.begin([each.metric for each in measures]))
+
+
+INSTEAD: dict[str, tuple[Trials | NoAnswer | None, Ledger | None, Result | None]] = {
+    "shown no worse": (pairs(60), ledger(), Result.PASSED),
+    "too few pairs": (pairs(9), ledger(), Result.UNDECIDED),
+    "some are lost": (pairs(60, candidate_fails=4), ledger(), Result.UNDECIDED),
+    "clearly worse": (pairs(60, candidate_fails=8), ledger(), Result.FAILED),
+    "under way": (said(*pairs(60).items, done=False, purpose="Replay"), ledger(), Result.RUNNING),
+    "of latency it says nothing": (pairs(60), ledger(SUCCESS, LATENCY), Result.UNDECIDED),
+    "the gateway is away": (NoAnswer("away"), ledger(), None),
+    "the evidence cannot be read": (pairs(60), None, None),
+}
+
+
+@pytest.mark.parametrize(("answered", "known", "expected"), INSTEAD.values(), ids=list(INSTEAD))
+def test_a_replay_that_stands_in_for_live_tasks(
+    answered: Trials | NoAnswer | None, known: Ledger | None, expected: Result | None
+) -> None:
+    """It has to show what they would have to: no worse by the margin. Not to be shown worse is not enough."""
+    step = {"weight": 10}
+    it, undecided = agent(step), Replaying(PLACE, is_about_evidence=True)
+    batch = rehearsal.batch_of(it, undecided)
+    assert batch is not None
+    assert batch.body["tasks"] == 200
+    found = rehearsal.rehearsed(it, undecided, answered, known)
+    assert (found.trial.result if found.trial else None) is expected
 
 
 MIRRORS: dict[str, tuple[Trials | NoAnswer, Result | None]] = {

@@ -114,6 +114,8 @@ class OnInconclusive(StrEnum):
     """What happens when the evidence runs out undecided."""
 
     HOLD = "Hold"
+    REPLAY = "Replay"
+    """Finished tasks are run again on both revisions; what that shows decides, or it holds."""
     ROLLBACK = "Rollback"
     PROMOTE = "Promote"
     REQUIRE_APPROVAL = "RequireApproval"
@@ -124,17 +126,31 @@ class Exposure(Spec):
 
     max_candidate_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 200
     """Tasks of the candidate after which the rollout holds until there is a verdict, or a person promotes."""
+    max_extra_failures: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    """Bad tasks more than stable would have had, as estimated, after which it holds. Absent: any number."""
 
 
 class Analysis(Spec):
     """The errors that are accepted: alpha of rolling back a good candidate, beta of promoting a worse one."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.stepMargin) || !has(self.metrics) || "
+                "self.metrics.all(m, double(m.margin) <= double(self.stepMargin))",
+                "stepMargin must not be below the margins of metrics: what suffices to promote suffices for a step",
+                ".stepMargin",
+            )
+        )
+    )
     alpha: Chance = Decimal("0.05")
     """The accepted chance of rolling back a candidate that is no worse."""
     beta: Chance = Decimal("0.10")
     """The accepted chance of promoting one that is worse by the margin."""
     metrics: Annotated[tuple[RolloutMetric, ...], Field(max_length=16, json_schema_extra=by("name"))] = ()
     """The objectives that are compared."""
+    step_margin: Chance | None = None
+    """Before a weight is raised, the share of bad events must be shown higher by less than this. Absent: no need."""
     max_tasks: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
     """After so many tasks without a verdict, onInconclusive holds."""
     max_duration: Span = timedelta(days=7)

@@ -87,6 +87,8 @@ class Replaying:
     """Finished tasks are run again on both revisions."""
 
     place: Place
+    is_about_evidence: bool = False
+    """Whether they are because the evidence of live tasks ran out undecided; the weight stays meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ from proctor.delivery.phases import (
 )
 from proctor.delivery.withdrawal import withdrawn
 
+_SPENT = "ExposureSpent"
+
 
 def weight_of(rollout: OnStep, wanted: Wanted) -> int:
     """The share of new tasks, in percent, that begin on the candidate in this phase."""
@@ -53,10 +55,11 @@ def mirror_of(rollout: OnStep, wanted: Wanted) -> int:
     return step.mirror.percent if isinstance(rollout, Mirroring) and step and step.mirror else 0
 
 
-def verdict_of(place: Place, wanted: Wanted, evidence: Evidence, now: datetime) -> Verdict | None:
+def verdict_of(rollout: OnStep, wanted: Wanted, evidence: Evidence, now: datetime) -> Verdict | None:
     """What the live tasks say of the candidate; None if they cannot be read."""
     if evidence.capital is None:
         return None
+    place = rollout.place
     rules, step = wanted.rules.analysis, _step(wanted, place.step)
     until = step.until if step else None
     given = evidence.traffic.begun if evidence.traffic else evidence.capital.candidate_tasks
@@ -70,10 +73,11 @@ def verdict_of(place: Place, wanted: Wanted, evidence: Evidence, now: datetime) 
         max_duration=rules.max_duration,
         on_inconclusive=rules.on_inconclusive,
         max_candidate_tasks=rules.exposure.max_candidate_tasks,
+        max_extra_failures=rules.exposure.max_extra_failures,
     )
-    return statistics.judge(
-        evidence.capital, analysis, Exposure(place.upgrade.begun, given, outage=evidence.outage), now
-    )
+    is_spent = isinstance(rollout, Held) and rollout.reason == _SPENT
+    exposure = Exposure(place.upgrade.begun, given, outage=evidence.outage, is_spent=is_spent)
+    return statistics.judge(evidence.capital, analysis, exposure, now)
 
 
 def entered(upgrade: Upgrade, step: int, wanted: Wanted, evidence: Evidence, now: datetime) -> OnStep:
@@ -91,7 +95,7 @@ def stepped(rollout: OnStep, wanted: Wanted, evidence: Evidence, now: datetime) 
     exposed = is_exposed(rollout, wanted, evidence)
     if wanted.revision != upgrade.candidate:
         return withdrawn(upgrade, _given_up(upgrade, wanted), now, is_exposed=exposed)
-    verdict = verdict_of(rollout.place, wanted, evidence, now)
+    verdict = verdict_of(rollout, wanted, evidence, now)
     if danger := _danger(rollout, evidence, verdict):
         metric, e = _worst(verdict)
         return withdrawn(upgrade, danger, now, is_exposed=exposed, metric=metric, e=e)
@@ -165,7 +169,10 @@ def _tried(
         found = withdrawn(place.upgrade, Cause(type_, failed, message), now, is_exposed=exposed)
         return replace(found, outcomes=(*trial.told, *found.outcomes))
     if trial.result is Result.UNDECIDED:
-        return _undecided(rollout, wanted.rules.analysis.on_inconclusive, trial.message, wanted, evidence, now)
+        then = wanted.rules.analysis.on_inconclusive
+        # A replay that has not decided either would not do so if it were asked again.
+        then = OnInconclusive.HOLD if then is OnInconclusive.REPLAY else then
+        return _undecided(rollout, then, trial.message, wanted, evidence, now)
     decision = advanced(place, wanted, evidence, now, trial.message)
     told = (*trial.told, Outcome(passed, f"{candidate}: {trial.message}"))
     return Decision(decision.rollout, told, decision.wake_at)
@@ -184,14 +191,16 @@ def _collecting(
     is_ripe = now >= ripe_at and seen >= until.min_tasks * wanted.patience
     if isinstance(verdict, Promote) and (is_ripe or verdict.reason == "Inconclusive"):
         return advanced(place, wanted, evidence, now, verdict.message)
-    if is_ripe and not wanted.is_last_weight(place.step):
+    is_over = isinstance(verdict, statistics.Collecting) and (verdict.then is not None or verdict.is_spent)
+    # What may have no more tasks may have no larger share of them either.
+    if is_ripe and not is_over and not wanted.is_last_weight(place.step) and verdict.figures.may_rise:
         return advanced(place, wanted, evidence, now, f"{seen} tasks, and no evidence of harm")
     if is_ripe and evidence.is_away(place.upgrade.stable) and evidence.is_ready(place.upgrade.candidate):
         # A stable revision that is down gives no evidence, and must not keep out a candidate that is well.
         return advanced(place, wanted, evidence, now, f"{place.upgrade.stable} is down, and the candidate is well")
     if isinstance(verdict, statistics.Collecting) and (verdict.then or verdict.is_spent):
         then = verdict.then or OnInconclusive.HOLD
-        reason = "ExposureSpent" if verdict.is_spent else "Inconclusive"
+        reason = _SPENT if verdict.is_spent else "Inconclusive"
         return _undecided(rollout, then, verdict.message, wanted, evidence, now, reason=reason)
     going_on = Collecting(place)
     wake_at = ripe_at if now < ripe_at else None
@@ -212,7 +221,10 @@ def _undecided(
     match then:
         case OnInconclusive.REQUIRE_APPROVAL if wanted.approvers:
             return Decision(AwaitingApproval(replace(place, since=now), is_about_evidence=True))
-        case OnInconclusive.HOLD | OnInconclusive.REQUIRE_APPROVAL:
+        case OnInconclusive.REPLAY if not isinstance(rollout, Held):
+            told = Outcome("ReplayBegun", f"{message}; finished tasks are run again on both revisions", is_warning=True)
+            return Decision(Replaying(place, is_about_evidence=True), (told,))
+        case OnInconclusive.HOLD | OnInconclusive.REPLAY | OnInconclusive.REQUIRE_APPROVAL:
             if isinstance(rollout, Held) and rollout.reason == reason:
                 return Decision(rollout)
             return Decision(Held(place, reason, message), (Outcome("RolloutHeld", message, is_warning=True),))

@@ -39,12 +39,14 @@ class Measure:
     name: str
     margin: Decimal
     indicator: Indicator
+    step_margin: Decimal | None = None
 
     @property
     def metric(self) -> Metric:
         """As the statistics know it."""
         kind = Kind.SCORE if self.indicator.type is IndicatorType.TOOL_SUCCESS else Kind.BINARY
-        return Metric(self.name, float(self.margin), kind)
+        lesser = None if self.step_margin is None else float(self.step_margin)
+        return Metric(self.name, float(self.margin), kind, step_margin=lesser)
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ def measures_of(spec: AgentSpec) -> tuple[Measure, ...]:
     """What is compared: the objectives that the analysis names, or else the share of successes."""
     by_name = {each.name: each.indicator for each in spec.slos}
     named = (each for each in spec.rollout.analysis.metrics if each.name in by_name)
-    found = tuple(Measure(each.name, each.margin, by_name[each.name]) for each in named)
-    return found or (Measure(SUCCESS, _MARGIN, Indicator(type=IndicatorType.TASK_SUCCESS)),)
+    lesser = spec.rollout.analysis.step_margin
+    found = tuple(Measure(each.name, each.margin, by_name[each.name], lesser) for each in named)
+    return found or (Measure(SUCCESS, _MARGIN, Indicator(type=IndicatorType.TASK_SUCCESS), lesser),)
 
 
 def ledger_of(kept: Manifest | None, upgrade: Upgrade, spec: AgentSpec) -> Ledger:
@@ -205,8 +208,10 @@ def _guard(item: OutcomeItem, spec: AgentSpec) -> str | None:
 
 def _kept(measure: Measure) -> dict[str, Any]:
     indicator = measure.indicator.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {"name": measure.name, "margin": str(measure.margin), "indicator": indicator}
+    step = {"stepMargin": str(measure.step_margin)} if measure.step_margin is not None else {}
+    return {"name": measure.name, "margin": str(measure.margin), "indicator": indicator, **step}
 
 
 def _measure(kept: Mapping[str, Any]) -> Measure:
-    return Measure(kept["name"], Decimal(kept["margin"]), Indicator.model_validate(kept["indicator"]))
+    step = Decimal(kept["stepMargin"]) if "stepMargin" in kept else None
+    return Measure(kept["name"], Decimal(kept["margin"]), Indicator.model_validate(kept["indicator"]), step)

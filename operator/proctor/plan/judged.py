@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from math import exp
+from math import ceil, exp
 
 from proctor.api.progress import Arm, MetricVerdict, Test, Verdict
 from proctor.delivery import evidence
@@ -68,7 +68,8 @@ def _progress(place: Place, verdict: evidence.Verdict, wanted: Wanted) -> tuple[
     seen = verdict.figures.candidate_tasks - place.offset
     if isinstance(verdict, evidence.Collecting) and wanted.is_last_weight(place.step):
         return seen, None if verdict.expected is None else max(least, verdict.expected - place.offset)
-    return seen, least
+    to_go = verdict.figures.step_tasks_to_go
+    return seen, None if to_go is None else max(least, seen + ceil(to_go * verdict.figures.propensity) if to_go else 0)
 
 
 def _non_inferior(figures: Figures) -> Test | None:

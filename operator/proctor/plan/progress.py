@@ -142,13 +142,15 @@ def _own(rollout: Rollout) -> dict[str, Any]:  # noqa: C901, PLR0911, PLR0912 - 
             return {"reason": _UNANSWERED}
         case AwaitingApproval(is_about_evidence=is_about_evidence):
             return {"reason": _INCONCLUSIVE if is_about_evidence else _ASKED}
+        case Replaying(is_about_evidence=is_about_evidence):
+            return {"reason": _INCONCLUSIVE if is_about_evidence else None}
         case Held(reason=reason, message=message):
             return {"reason": reason, "message": message}
         case Promoting(message=message):
             return {"message": message}
         case Initial() | Settled() | Progressing() | Starting():
             return {}
-        case Examining() | Replaying() | Mirroring() | Collecting():
+        case Examining() | Mirroring() | Collecting():
             return {}
         case _:
             assert_never(rollout)
@@ -192,8 +194,8 @@ def _at_step(kept: RolloutStatus, place: Place) -> OnStep | None:  # noqa: PLR09
     match kept.phase, kept.reason:
         case Phase.EXAMINING, _:
             return Examining(place)
-        case Phase.REPLAYING, _:
-            return Replaying(place)
+        case Phase.REPLAYING, reason:
+            return Replaying(place, is_about_evidence=reason == _INCONCLUSIVE)
         case Phase.MIRRORING, _:
             return Mirroring(place)
         case Phase.COLLECTING, _:

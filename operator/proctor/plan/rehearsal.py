@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
+from math import log
 from typing import Any
 
 from proctor.api.agent import Agent
+from proctor.api.objectives import IndicatorType
 from proctor.api.progress import ReplayStatus, Test
+from proctor.delivery.evidence.figures import written
 from proctor.delivery.evidence.replay import Pair, Run, replayed
 from proctor.delivery.facts import Result, Trial
 from proctor.delivery.phases import Mirroring, Place, Replaying, Rollout, Upgrade
+from proctor.plan.comparison import Ledger
 from proctor.plan.examination import named_batch
 from proctor.plan.judged import as_e
 from proctor.plan.said import Batch, NoAnswer, TrialItem, Trials
 
+_PAIRS = 200
+"""Of a replay that nobody planned: enough for a margin of ten points, at the cost of four hundred runs."""
 _NOT_AS_IT_WAS = {"Unanswered", "RevisionUnknown", "Cancelled"}
 """Why a run says nothing of the revision: it was not the task that it was meant to be."""
 _ENDED = {"Succeeded", "Failed", "Cancelled", "Indeterminate"}
@@ -35,15 +42,22 @@ def batch_of(agent: Agent, rollout: Rollout | None) -> Batch | None:
         return None
     place = rollout.place
     step = _step_of(agent, place)
-    if step is None or step.replay is None:
+    tasks = step.replay.tasks if step is not None and step.replay is not None else None
+    if rollout.is_about_evidence:
+        tasks = _PAIRS
+    if tasks is None:
         return None
     revisions = [place.upgrade.stable, place.upgrade.candidate]
-    return named_batch("replay", place, {"purpose": "Replay", "revisions": revisions, "tasks": step.replay.tasks})
+    return named_batch("replay", place, {"purpose": "Replay", "revisions": revisions, "tasks": tasks})
 
 
-def rehearsed(agent: Agent, rollout: Rollout | None, said: Trials | NoAnswer | None) -> Rehearsed:
-    """What the trials of the step have come to."""
+def rehearsed(
+    agent: Agent, rollout: Rollout | None, said: Trials | NoAnswer | None, ledger: Ledger | None = None
+) -> Rehearsed:
+    """What the trials of the step have come to; `ledger` is what live tasks have left open."""
     match rollout:
+        case Replaying(place=place, is_about_evidence=True):
+            return _decided(agent, place.upgrade, said, ledger)
         case Replaying(place=place):
             return _replayed(agent, place.upgrade, said)
         case Mirroring(place=place):
@@ -72,6 +86,29 @@ def _replayed(agent: Agent, upgrade: Upgrade, said: Trials | NoAnswer | None) ->
     if not isinstance(said, Trials):
         return Rehearsed()
     return _compared(agent, upgrade, said, is_over=said.done, least=1)
+
+
+def _decided(agent: Agent, upgrade: Upgrade, said: Trials | NoAnswer | None, ledger: Ledger | None) -> Rehearsed:
+    """A replay that stands in for live tasks: it passes only if the candidate is shown to be no worse by the margin.
+
+    A pair tells whether a task succeeded, and nothing else: its tools are answered from a record, at once.
+    """
+    if not isinstance(said, Trials) or ledger is None:
+        return Rehearsed()
+    found = _compared(agent, upgrade, said, is_over=said.done, least=1)
+    if found.trial is None or found.trial.result is not Result.PASSED:
+        return found
+    beta = float(agent.spec.rollout.analysis.beta)
+    open_ = [each for each in ledger.measures if ledger.capital.accounts[each.name].log_noninferior < -log(beta)]
+    mute = [each.name for each in open_ if each.indicator.type is not IndicatorType.TASK_SUCCESS]
+    margin = float(min((each.margin for each in open_), default=Decimal("0.5")))
+    pairs = replayed(_pairs(upgrade, said)[0], _EARLY)
+    evidence = pairs.log_no_worse(margin)
+    words = f"{found.trial.message}; no worse by {margin:g}: evidence {written(evidence)} of {1 / beta:g}"
+    if mute:
+        words = f"{words}; a replay says nothing of {', '.join(mute)}"
+    is_shown = evidence >= -log(beta) and not mute
+    return replace(found, trial=Trial(Result.PASSED if is_shown else Result.UNDECIDED, words))
 
 
 def _mirrored(agent: Agent, place: Place, said: Trials | NoAnswer | None) -> Rehearsed:

@@ -83,12 +83,11 @@ def _verdict(
     was = before.verdict if before is not None and is_same else None
     # What withdrew a candidate was said of it at the step where it was.
     judged_at = rollout if phases.place_of(rollout) else progress.rollout_of(world.agent.status)
-    place = phases.place_of(judged_at) if judged_at else None
-    if judged_at is None or place is None or not is_same:
+    if judged_at is None or not isinstance(judged_at, phases.OnStep) or not is_same:
         return was
     if known.evidence.outage == upgrade.NOT_ASKED:
         return was
-    verdict = stepping.verdict_of(place, wanted.wanted, known.evidence, now)
+    verdict = stepping.verdict_of(judged_at, wanted.wanted, known.evidence, now)
     if verdict is None:
         return was
     return judged.verdict_status(judged_at, verdict, wanted.wanted, was, now)

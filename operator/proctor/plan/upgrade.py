@@ -157,7 +157,7 @@ def _with_trials(world: World, rollout: Rollout, upgrade: Upgrade, known: Known)
         return replace(known, evidence=seen, examined=found, batches=found.begins)
     said = world.heard.trials
     batch = rehearsal.batch_of(world.agent, rollout)
-    again = rehearsal.rehearsed(world.agent, rollout, said)
+    again = rehearsal.rehearsed(world.agent, rollout, said, known.ledger)
     is_unknown = isinstance(said, NoAnswer) and said.is_missing
     seen = replace(
         known.evidence,

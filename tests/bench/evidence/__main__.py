@@ -60,12 +60,35 @@ TABLES = (
         0.4,
     ),
     Table(
+        "The margin of a step",
+        "By weights of 10, 25 and 50 %, each left after 20 tasks of the candidate; margin 10 points, at most 800 tasks. "
+        "With `stepMargin` a weight is raised only once the candidate is shown to be worse by less than that.",
+        ("failure rates", "stepMargin", "rolled back", "promoted", "median tasks", "median tasks of the candidate"),
+        trials.steps,
+        0.2,
+    ),
+    Table(
         "Replayed pairs",
         "The same tasks on both revisions, up to 200 pairs; seven of ten go by the same chance on both. No user sees "
         "any of them.",
         ("failure rates", "refused", "expected", "median pairs"),
         trials.replays,
         2,
+    ),
+    Table(
+        "A replay in place of live tasks",
+        "`onInconclusive: Replay` runs 200 finished tasks on both revisions. What is neither shown worse nor shown no "
+        "worse by ten points holds.",
+        ("failure rates", "refused", "shown no worse"),
+        trials.substitutes,
+        2,
+    ),
+    Table(
+        "An exam beside the stable revision's",
+        "Both take the same suite. Each answer is wrong by chance with the given share, on both; so many cases the "
+        "candidate has lost for good. Refused at `maxRegression` 0.05; without a lost case in at most 5 % of exams.",
+        ("cases", "repeats", "wrong by chance", "lost cases", "refused"),
+        trials.exams,
     ),
     Table(
         "The same candidate again and again",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from math import log, sqrt
 from random import Random
 
 from proctor.delivery.evidence import Capital, Metric, fold, retried
 from proctor.delivery.evidence.replay import Replay
 from proctor.delivery.evidence.watch import Watch
+from proctor.delivery.exam import CaseReport, Report, compare
 from proctor.evidence.breach import one_sample
 from tests.delivery.test_evidence_chance import NULLS, SLOW, STEPS
-from tests.delivery.worlds import METRIC, World, dice, rolled_back, rolled_back_live, upgrade
+from tests.delivery.worlds import METRIC, World, dice, rolled_back, rolled_back_live, stepwise, upgrade
 
 ALPHA, BETA = 0.05, 0.10
 
@@ -107,6 +109,64 @@ def policies(runs: int) -> Iterator[Row]:
         medians = (str(_median([run.tasks for run in done])), str(_median([run.exposed for run in done])))
         cells = (_rates(world), str(back), f"{rollback:.2f}", str(on), f"{promote:.2f}", *medians)
         yield Row(cells, back.near(rollback) and on.near(promote))
+
+
+def steps(runs: int) -> Iterator[Row]:
+    """Upgrades by 10, 25 and 50 percent that leave a weight after 20 tasks: without a step's margin, and with one."""
+    for seed, (stable, candidate) in enumerate([(0.05, 0.05), (0.05, 0.15), (0.05, 0.30), (0.10, 0.40)]):
+        world = World(stable, candidate, STEPS)
+        for margin in (None, 0.25, 0.15):
+            chance = dice(800 + seed)
+            done = [stepwise(world, chance, 800, margin) for _ in range(runs)]
+            back = Share(sum(run.verdict == "rollback" for run in done) / runs, runs)
+            on = Share(sum(run.verdict == "promote" for run in done) / runs, runs)
+            medians = (str(_median([run.tasks for run in done])), str(_median([run.exposed for run in done])))
+            kept = back.at_most(ALPHA) if candidate == stable else on.at_most(BETA)
+            yield Row((_rates(world), "none" if margin is None else str(margin), str(back), str(on), *medians), kept)
+
+
+def substitutes(runs: int) -> Iterator[Row]:
+    """Two hundred pairs in place of live tasks that did not decide: worse, no worse by ten points, or neither."""
+    for seed, (stable, candidate) in enumerate([(0.05, 0.05), (0.1, 0.1), (0.05, 0.15), (0.05, 0.25)]):
+        chance = dice(900 + seed)
+        found = [_replayed(stable, candidate, chance, 200) for _ in range(runs)]
+        worse = Share(sum(each.is_worse(ALPHA) for each in found) / runs, runs)
+        shown = [each for each in found if not each.is_worse(ALPHA) and each.log_no_worse(0.1) >= -log(BETA)]
+        on = Share(len(shown) / runs, runs)
+        kept = worse.at_most(ALPHA) if candidate == stable else on.at_most(BETA)
+        yield Row((f"{stable:.0%} / {candidate:.0%}", str(worse), str(on)), kept)
+
+
+def _replayed(stable: float, candidate: float, chance: Random, pairs: int) -> Replay:
+    replay = Replay()
+    for _ in range(pairs):
+        first = chance.random()
+        second = first if chance.random() < 0.7 else chance.random()
+        replay = replay.after(stable=first < stable, candidate=second < candidate)
+    return replay
+
+
+def exams(runs: int) -> Iterator[Row]:
+    """Suites of so many cases, asked so often each; the candidate loses some of them for good."""
+    for seed, (cases, repeats, lost, unsteady) in enumerate(
+        [(20, 1, 0, 0.05), (20, 3, 0, 0.05), (100, 3, 0, 0.10), (20, 1, 5, 0.05), (20, 3, 2, 0.05), (100, 3, 8, 0.10)]
+    ):
+        chance = dice(1000 + seed)
+        worse = Share(sum(_refused(cases, repeats, lost, unsteady, chance) for _ in range(runs)) / runs, runs)
+        told = (str(cases), str(repeats), f"{unsteady:.0%}", str(lost), str(worse))
+        yield Row(told, worse.at_most(ALPHA) if not lost else True)
+
+
+def _refused(cases: int, repeats: int, lost: int, unsteady: float, chance: Random) -> bool:
+    def report(gone: int) -> Report:
+        return Report("s", "d", tuple(case(number, gone) for number in range(cases)))
+
+    def case(number: int, gone: int) -> CaseReport:
+        passed = 0 if number < gone else sum(chance.random() >= unsteady for _ in range(repeats))
+        return CaseReport(str(number), repeats, passed, repeats)
+
+    found = compare(report(lost), report(0))
+    return found is not None and found.is_worse(Decimal("0.05"), ALPHA)
 
 
 def replays(runs: int) -> Iterator[Row]:

@@ -68,6 +68,9 @@ def _metrics(capital: Capital, differences: Mapping[str, Difference | None], bet
             )
         else:
             yield f"  worse?  bets on the difference {_e(account.log_harm)}"
+        if account.log_step is not None:
+            step = f"worse by less than stepMargin {account.metric.step_margin:g}?"
+            yield f"  {step}  {_e(account.log_step)} of 1/beta = {1 / beta:g}, before a weight is raised"
         gate = "" if account.metric.gate else " (not needed)"
         yield f"  no worse by the margin?  {_e(account.log_noninferior)} of 1/beta = {1 / beta:g}{gate}"
 

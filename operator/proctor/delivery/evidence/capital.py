@@ -38,11 +38,14 @@ class Metric:
     """Its part in the evidence of harm, relative to the others."""
     gate: bool = True
     """Whether a promotion needs it to be shown no worse."""
+    # Not in the text of a metric that has none, so that evidence kept without it can still be read.
+    step_margin: float | None = field(default=None, repr=False)
+    """By how much it may be higher and the weight still be raised; None: by anything that is no evidence of harm."""
 
     def __post_init__(self) -> None:
         """See the class."""
-        if not (0 < self.margin < 1 and 0 < self.weight < inf):
-            raise ValueError(f"metric {self.name}: margin {self.margin}, weight {self.weight}")
+        if not (0 < self.margin < 1 and 0 < self.weight < inf and 0 < (self.step_margin or self.margin) < 1):
+            raise ValueError(f"metric {self.name}: margin {self.margin}, weight {self.weight}, {self.step_margin}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Account:
     attribution: Logs = attribution.BEGIN
     harm: Logs = betting.BEGIN
     noninferior: Logs = betting.BEGIN
+    step: Logs = betting.BEGIN
+    """As `noninferior`, by the margin of a step; as it began while there is none."""
     candidate: Tally = Tally()
     stable: Tally = Tally()
     differences: float = 0.0
@@ -99,6 +104,11 @@ class Account:
         """The evidence that the candidate is not worse by the margin."""
         return log_mean(self.noninferior)
 
+    @property
+    def log_step(self) -> float | None:
+        """The evidence that it is not worse by the margin of a step; None while none is asked for."""
+        return log_mean(self.step) if self.metric.step_margin is not None else None
+
     def after(self, seen: Observation) -> Account:
         """With one more task; unchanged if the metric does not apply to it."""
         bad = seen.value(self.metric.name)
@@ -106,13 +116,15 @@ class Account:
             return self
         rho, expected = seen.propensity, self.expected
         z = betting.difference(bad, candidate=seen.candidate, propensity=rho, expected=expected)
+        lesser, margin = self.metric.step_margin, self.metric.margin
         return Account(
             self.metric,
             self._attributed(seen, bad),
             betting.after_harm(self.harm, z, propensity=rho, expected=expected),
-            betting.after_noninferior(
-                self.noninferior, z, propensity=rho, expected=expected, margin=self.metric.margin
-            ),
+            betting.after_noninferior(self.noninferior, z, propensity=rho, expected=expected, margin=margin),
+            self.step
+            if lesser is None
+            else betting.after_noninferior(self.step, z, propensity=rho, expected=expected, margin=lesser),
             self.candidate.plus(bad) if seen.candidate else self.candidate,
             self.stable if seen.candidate else self.stable.plus(bad),
             self.differences + z,
@@ -184,7 +196,9 @@ class Capital:
     def definition(self) -> str:
         """A digest of what is compared."""
         metrics = sorted((account.metric for account in self.accounts.values()), key=lambda metric: metric.name)
-        return sha256(repr(metrics).encode()).hexdigest()[:16]
+        lesser = [metric.step_margin for metric in metrics]
+        told = repr(metrics) if not any(lesser) else f"{metrics!r}{lesser!r}"
+        return sha256(told.encode()).hexdigest()[:16]
 
 
 def fold(capital: Capital, observations: Iterable[Observation], now: datetime) -> Capital:

@@ -8,6 +8,7 @@ from math import ceil, exp, inf, log, log1p, sqrt
 
 from proctor.delivery.evidence import betting
 from proctor.delivery.evidence.capital import Account, Capital, Tally
+from proctor.delivery.evidence.mixture import Logs, log_mean
 
 _TUNED_FOR = 100
 """The number of tasks at which the interval of a difference is tightest."""
@@ -43,6 +44,16 @@ class MetricFigures:
     beta: float
     tasks_to_go: int | None
     """Tasks of both arms until it is shown no worse, if the arms are alike; 0 if it is, None if that has no end."""
+    step_margin: float | None = None
+    log_step: float | None = None
+    """The evidence that it is not worse by the margin of a step; None while none is asked for."""
+    step_tasks_to_go: int | None = 0
+    """As `tasks_to_go`, until the weight may be raised."""
+
+    @property
+    def may_rise(self) -> bool:
+        """Whether the weight may be raised: it is shown worse by less than the margin of a step, if there is one."""
+        return self.log_step is None or self.log_step >= -log(self.beta) or self.is_noninferior
 
     @property
     def is_noninferior(self) -> bool:
@@ -81,6 +92,26 @@ class Figures:
     per_task: timedelta | None
     """How long one task takes to come, at the rate so far."""
     metrics: tuple[MetricFigures, ...]
+
+    @property
+    def may_rise(self) -> bool:
+        """Whether the candidate may get a higher weight: no metric that counts may still be worse by too much."""
+        return all(one.may_rise for one in self.metrics if one.gate)
+
+    @property
+    def step_words(self) -> str:
+        """What is still missing before the weight may be raised."""
+        missing = [one for one in self.metrics if one.gate and not one.may_rise]
+        return "not yet shown worse by less than the margin of a step: " + ", ".join(
+            f"{one.name} {written(one.log_step or 0.0)} of {_number(1 / one.beta)} (stepMargin {one.step_margin:g})"
+            for one in missing
+        )
+
+    @property
+    def step_tasks_to_go(self) -> int | None:
+        """Tasks of both arms until the weight may be raised, if the arms are alike."""
+        going = [one.step_tasks_to_go for one in self.metrics if one.gate and not one.may_rise]
+        return None if None in going else max((count for count in going if count is not None), default=0)
 
     @property
     def harm_words(self) -> str:
@@ -149,22 +180,27 @@ def _metric(account: Account, capital: Capital, weights: float, alpha: float, be
         weight * exp(account.log_harm - capital.log_harm),
         account.log_noninferior,
         beta,
-        tasks_to_go(account, beta, capital.propensity),
+        tasks_to_go(account.noninferior, metric.margin, account.expected, beta, capital.propensity),
+        metric.step_margin,
+        account.log_step,
+        0
+        if metric.step_margin is None
+        else tasks_to_go(account.step, metric.step_margin, account.expected, beta, capital.propensity),
     )
 
 
-def tasks_to_go(account: Account, beta: float, share: float) -> int | None:
-    """Tasks of both arms until this metric is shown no worse, if from now on both arms fail as often as they did.
+def tasks_to_go(capitals: Logs, margin: float, rate: float, beta: float, share: float) -> int | None:
+    """Tasks of both arms until a metric is shown worse by less than the margin, if both are bad at that rate.
 
     `share` is the part of the tasks that the candidate gets. None if no stake is expected to gain, as with a margin
     that is small against a small share.
     """
-    missing = -log(beta) - account.log_noninferior
+    missing = -log(beta) - log_mean(capitals)
     if missing <= 0:
         return 0
     rho = min(max(share, 0.01), 0.99)
-    rates = zip(account.noninferior, betting.STAKES, strict=True)
-    growths = [(capital, growth(stake, account.expected, rho, account.metric.margin)) for capital, stake in rates]
+    rates = zip(capitals, betting.STAKES, strict=True)
+    growths = [(capital, growth(stake, rate, rho, margin)) for capital, stake in rates]
     count = len(growths)
     needed = ((-log(beta) + log(count) - capital) / rate for capital, rate in growths if rate > 0)
     found = min(needed, default=inf)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import log
 
-from proctor.delivery.evidence.capital import Capital, Metric, fold
+from proctor.delivery.evidence.capital import Account, Capital, Metric, fold
 from proctor.delivery.evidence.observation import Observation
 
 _TIME = datetime(2000, 1, 1, tzinfo=UTC)
@@ -33,6 +33,8 @@ class Plan:
     beta: float = 0.10
     max_tasks: int = 2000
     max_candidate_tasks: int | None = None
+    step_margin: float | None = None
+    """What the candidate must be shown to be worse by less than before the weight is raised."""
 
     def __post_init__(self) -> None:
         """See the class."""
@@ -90,7 +92,7 @@ def forecast(plan: Plan, stable: float, candidate: float, runs: int, draw: Calla
 
 def trial(plan: Plan, stable: float, candidate: float, draw: Callable[[], float]) -> Trial:
     """One upgrade, looked at after every task."""
-    capital = Capital.begin([Metric(_METRIC, plan.margin)])
+    capital = Capital.begin([Metric(_METRIC, plan.margin, step_margin=plan.step_margin)])
     at, bad_ones, entered = 0, 0, 0
     for number in range(plan.max_tasks):
         share = plan.stages[at].share
@@ -105,11 +107,15 @@ def trial(plan: Plan, stable: float, candidate: float, draw: Callable[[], float]
         is_last = at == len(plan.stages) - 1
         if has_enough and is_last and capital.accounts[_METRIC].log_noninferior >= -log(plan.beta):
             return Trial("promoted", number + 1, capital.candidate_tasks, bad_ones)
-        if has_enough and not is_last:
+        if has_enough and not is_last and _may_rise(capital.accounts[_METRIC], plan):
             at, entered = at + 1, capital.candidate_tasks
         if plan.max_candidate_tasks is not None and capital.candidate_tasks >= plan.max_candidate_tasks:
             break
     return Trial("undecided", capital.tasks, capital.candidate_tasks, bad_ones)
+
+
+def _may_rise(account: Account, plan: Plan) -> bool:
+    return account.log_step is None or max(account.log_step, account.log_noninferior) >= -log(plan.beta)
 
 
 def _share(trials: Sequence[Trial], ending: str) -> float:

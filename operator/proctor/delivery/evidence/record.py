@@ -67,8 +67,10 @@ def _capital(kept: Any) -> Capital:
 
 def _account(account: Account) -> dict[str, Any]:
     metric = account.metric
+    lesser = metric.step_margin
     return {
         "metric": [metric.name, metric.margin, str(metric.kind), metric.weight, metric.gate],
+        **({"step": [lesser, _packed(account.step)]} if lesser is not None else {}),
         "attribution": _packed(account.attribution),
         "harm": _packed(account.harm),
         "noninferior": _packed(account.noninferior),
@@ -80,12 +82,15 @@ def _account(account: Account) -> dict[str, Any]:
 
 def _read_account(kept: Any) -> Account:
     name, margin, kind, weight, gate = kept["metric"]
-    begin = Account(Metric(str(name), float(margin), Kind(kind), float(weight), bool(gate)))
+    lesser, step = kept.get("step", (None, None))
+    of_step = None if lesser is None else float(lesser)
+    begin = Account(Metric(str(name), float(margin), Kind(kind), float(weight), bool(gate), of_step))
     return Account(
         begin.metric,
         _unpacked(kept["attribution"], len(begin.attribution)),
         _unpacked(kept["harm"], len(begin.harm)),
         _unpacked(kept["noninferior"], len(begin.noninferior)),
+        begin.step if step is None else _unpacked(step, len(begin.step)),
         Tally(int(kept["candidate"][0]), float(kept["candidate"][1])),
         Tally(int(kept["stable"][0]), float(kept["stable"][1])),
         float(kept["sums"][0]),

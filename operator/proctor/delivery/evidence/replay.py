@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from math import log
+from math import log, log1p
 
+from proctor.delivery.evidence.betting import STAKES
 from proctor.delivery.evidence.figures import written
+from proctor.delivery.evidence.mixture import log_mean
 from proctor.evidence.beta import log_above, log_beta
 
 
@@ -66,6 +68,10 @@ class Replay:
         """Whether the candidate was shown to be worse, at any time."""
         return self.peak >= -log(alpha)
 
+    def log_no_worse(self, margin: float) -> float:
+        """The evidence that the candidate does not fail more of the same tasks by the margin or more."""
+        return log_no_worse(self.pairs, self.candidate_only, self.stable_only, margin)
+
     def words(self, alpha: float) -> str:
         """What it says, in a sentence."""
         return (
@@ -83,6 +89,23 @@ def replayed(pairs: Iterable[Pair], now: datetime) -> Replay:
             break
         replay = replay.after(stable=stable, candidate=candidate)
     return replay
+
+
+def log_no_worse(pairs: int, candidate_only: int, stable_only: int, margin: float) -> float:
+    """The logarithm of the evidence against "the candidate fails more of the same tasks, by the margin or more".
+
+    The bets of live tasks, on pairs: the difference of a pair is 1, 0 or -1, and known without any weighing. An
+    e-process, whose value does not depend on the order of the pairs. Source: as of `betting`.
+    """
+    alike, most = pairs - candidate_only - stable_only, 1 - margin
+    return log_mean(
+        [
+            candidate_only * log1p(-stake)
+            + stable_only * log1p(stake * (margin + 1) / most)
+            + alike * log1p(stake * margin / most)
+            for stake in STAKES
+        ]
+    )
 
 
 def log_replay_harm(candidate_only: int, stable_only: int) -> float:

@@ -53,6 +53,8 @@ class Exposure:
     """Why outcomes cannot be read at present."""
     guard: str | None = None
     """A hard guard that was broken elsewhere than in a task, such as a crash loop."""
+    is_spent: bool = False
+    """Whether it holds already because the exposure is spent: an estimate about its limit is not to lift that."""
 
     def elapsed(self, now: datetime) -> timedelta:
         """Time for which the candidate has been on live tasks."""
@@ -162,7 +164,8 @@ def _spent(analysis: Analysis, figures: Figures, exposure: Exposure) -> str | No
     if limit is not None and exposure.candidate_tasks >= limit:
         return f"the candidate was given {exposure.candidate_tasks} of at most {limit} tasks"
     cost = max((one.difference.estimate * one.candidate.n for one in figures.metrics if one.difference), default=0.0)
-    if analysis.max_extra_failures is not None and cost >= analysis.max_extra_failures:
+    most = analysis.max_extra_failures
+    if most is not None and cost >= (most / 2 if exposure.is_spent else most):
         return f"the candidate cost {cost:.1f} bad outcomes more than stable would have"
     return None
 
@@ -173,7 +176,7 @@ def _undecided(message: str, analysis: Analysis, figures: Figures) -> Verdict:
             return Rollback("Inconclusive", f"{message}; onInconclusive is Rollback", figures)
         case OnInconclusive.PROMOTE:
             return Promote("Inconclusive", f"{message}; onInconclusive is Promote", figures)
-        case OnInconclusive.HOLD | OnInconclusive.REQUIRE_APPROVAL as then:
+        case OnInconclusive.HOLD | OnInconclusive.REPLAY | OnInconclusive.REQUIRE_APPROVAL as then:
             return _collecting("Inconclusive", message, analysis, figures, then=then)
         case _:
             assert_never(analysis.on_inconclusive)

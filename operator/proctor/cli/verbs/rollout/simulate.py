@@ -32,6 +32,7 @@ class Given:
     beta: float | None
     min_tasks: int | None
     max_tasks: int | None
+    step_margin: float | None
 
 
 def simulate(
@@ -47,6 +48,9 @@ def simulate(
     beta: Annotated[float | None, typer.Option("--beta", help="Accepted chance of a false promotion.")] = None,
     min_tasks: Annotated[int | None, typer.Option("--min-tasks", help="Tasks of the candidate at each weight.")] = None,
     max_tasks: Annotated[int | None, typer.Option("--max-tasks", help="Tasks of both after which it ends.")] = None,
+    step_margin: Annotated[
+        float | None, typer.Option("--step-margin", help="By how much it may be worse when a weight is raised.")
+    ] = None,
     runs: Annotated[int, typer.Option("--runs", help="Upgrades to play through for each line.", min=10)] = 100,
     output: options.Output = Format.TABLE,
     namespace: options.Namespace = None,
@@ -67,7 +71,7 @@ def simulate(
 
       0 simulated · 2 numbers that make no upgrade · 4 no such agent
     """
-    given = Given(margin, _shares(weights), alpha, beta, min_tasks, max_tasks)
+    given = Given(margin, _shares(weights), alpha, beta, min_tasks, max_tasks, step_margin)
     agent = observe.agent(cluster := connect(kubeconfig, context, namespace), cluster.namespace, name) if name else None
     plan = _plan(given, agent)
     if not 0 <= base_rate < 1:
@@ -113,6 +117,7 @@ def _plan(given: Given, agent: Agent | None) -> Plan:
             given.beta or (float(analysis.beta) if analysis else 0.10),
             given.max_tasks or (analysis.max_tasks if analysis else 2000),
             analysis.exposure.max_candidate_tasks if analysis else None,
+            given.step_margin or (float(analysis.step_margin) if analysis and analysis.step_margin else None),
         )
     except ValueError as wrong:
         raise Misused(f"rollout simulate: {wrong}", "give --weights, or steps with weights in spec.rollout") from wrong
@@ -121,6 +126,7 @@ def _plan(given: Given, agent: Agent | None) -> Plan:
 def _drawn(plan: Plan, found: tuple[Forecast, ...], width: int) -> RenderableType:
     way = ", ".join(f"{stage.share:.0%} ({stage.min_tasks} tasks)" for stage in plan.stages)
     limit = f", at most {plan.max_candidate_tasks} of the candidate" if plan.max_candidate_tasks else ""
+    step = f", step margin {plan.step_margin:g}" if plan.step_margin else ""
     terms = f"alpha {plan.alpha:g}, beta {plan.beta:g}, at most {plan.max_tasks} tasks{limit}"
     columns = (
         Column("IF THE CANDIDATE"),
@@ -146,6 +152,6 @@ def _drawn(plan: Plan, found: tuple[Forecast, ...], width: int) -> RenderableTyp
         ]
         for name, each in zip(names, found, strict=True)
     )
-    head = f"stable fails {found[0].stable:.1%}; weights {way}; margin {plan.margin:g}; {terms}"
+    head = f"stable fails {found[0].stable:.1%}; weights {way}; margin {plan.margin:g}{step}; {terms}"
     foot = f"medians of {found[0].runs} upgrades each; an undecided one holds, and a person or spec.rollout decides"
     return Group(text(head), table(columns, lines, width), text(foot, "quiet"))
