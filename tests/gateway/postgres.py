@@ -50,7 +50,7 @@ def running(home: Path) -> Iterator[Server]:
         server = Server(home, directory, user)
         data = str(directory / "data")
         _run(server, "initdb", "-D", data, "-U", "proctor", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c fsync=off -c max_connections=60"
+        options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c fsync=off -c max_connections=240"
         _run(server, "pg_ctl", "-D", data, "-o", options, "-l", str(directory / "log"), "-w", "start")
         try:
             yield server

@@ -27,8 +27,9 @@ from proctor_gateway.store.sheets import Sheet
 
 T = TypeVar("T")
 
-_GIVEN_UP: Final = frozenset({"40P01", "40001"})
-"""PostgreSQL's deadlock and serialization failure: the transaction was chosen to be taken back, and can be repeated."""
+_AWAY_STATES: Final = frozenset({"40P01", "40001", "53300", "57P01", "57P02", "57P03"})
+"""PostgreSQL's words for a deadlock and a serialization failure, which leave nothing behind; for too many connections;
+for a server that shuts down, has crashed or is starting."""
 _BUSY_MILLISECONDS: Final = 10_000
 _READERS: Final = 4
 _PRAGMAS: Final = (
@@ -320,7 +321,7 @@ def is_away(exc: Exception) -> bool:
         return True
     if not isinstance(exc, DBAPIError):
         return False
-    return exc.connection_invalidated or getattr(exc.orig, "sqlstate", None) in _GIVEN_UP
+    return exc.connection_invalidated or getattr(exc.orig, "sqlstate", None) in _AWAY_STATES
 
 
 def _sqlite_engine(url: sa.URL, begin: str, connections: int, *, busy: int) -> sa.Engine:
