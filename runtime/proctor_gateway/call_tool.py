@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import asking_system, billing, disclosure, mediation, outcomes, recovery, rehearsal
+from proctor_gateway import asking_system, billing, mediation, outcomes, planning, quarantine, recovery, rehearsal
 from proctor_gateway.admission import decide_tool, granted
 from proctor_gateway.bundle import Bundle
 from proctor_gateway.calling import Caller, seconds_left
@@ -45,16 +45,21 @@ async def list_tools(context: Context, caller: Caller, name: str) -> list[Mappin
     connector, grant = granted(context, bundle, caller, name)
     offered = await context.catalog.of(connector)
     allowed = sorted(set(grant.allow) & offered.keys())
+    admitted = [
+        tool for tool in allowed if not mediation.is_drifted(bundle.pinned(connector, tool), offered[tool].digest)
+    ]
     return [
-        offered[tool].definition
-        for tool in allowed
-        if not mediation.is_drifted(bundle.pinned(connector, tool), offered[tool].digest)
+        quarantine.without_promise(offered[tool].definition)
+        if quarantine.rule_of(context, caller, name, tool)
+        else offered[tool].definition
+        for tool in admitted
     ]
 
 
 async def call_tool(context: Context, caller: Caller, name: str, tool: str, arguments: Mapping[str, Any]) -> Answer:
     """Call the tool: admit, write down, send, settle, disclose. Raises Denied, and then nothing was sent."""
     bundle = await _bundle(context, caller)
+    await planning.ensure(context, caller, bundle, name, tool)
     admission = await decide_tool(context, caller, bundle, ToolCall(name, tool, arguments))
     intent = Intent(caller.claims.task, caller.claims.attempt, Kind.TOOL, name, tool, admission.effect, dict(arguments))
     bill = billing.of_tool(context, caller, bundle, admission.connector, tool)
@@ -95,7 +100,7 @@ async def _withheld(context: Context, entry: Entry, fault: Fault) -> Answer:
 async def _repeated(context: Context, caller: Caller, recorded: Recorded) -> Answer:
     """The answer that an earlier attempt was given."""
     result = None if recorded.body is None else json.loads(recorded.body)
-    shown = None if result is None else await disclosure.of_tool(context, caller, recorded.intent, result)
+    shown = None if result is None else await quarantine.shown(context, caller, recorded.intent, result)
     return Answer(recorded.id, recorded.outcome, shown)
 
 
@@ -110,7 +115,7 @@ async def _carry_out(context: Context, caller: Caller, connector: Connector, ent
         outcome, result = outcomes.of_failure(entry.intent.effect, fault, touched=False), None
     body = None if result is None else json.dumps(result, ensure_ascii=False).encode()
     await context.ledger.settle(entry, outcome, body)
-    shown = None if result is None else await disclosure.of_tool(context, caller, entry.intent, result)
+    shown = None if result is None else await quarantine.shown(context, caller, entry.intent, result)
     return Answer(entry.id, outcome, shown)
 
 

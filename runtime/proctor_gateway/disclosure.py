@@ -40,12 +40,24 @@ async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapp
     if fault is not None:
         raise Denied(fault.reason, fault.message)
     declared = connector.spec.tool(intent.name)
+    await _written_down(context, caller, await _believed(context, caller, intent, result, declared, effective))
+    return result
+
+
+async def secluded(context: Context, caller: Caller, intent: Intent) -> None:
+    """The agent is about to get values from an answer that it is not shown itself."""
+    connector = context.known.connector(caller.claims.namespace, intent.connector)
+    data = connector.spec.tool(intent.name).data if connector is not None else ()
+    answer = Answered(intent.connector, intent.name, trusted=False, data=data, text="", secluded=True)
+    await _written_down(context, caller, answer)
+
+
+async def _written_down(context: Context, caller: Caller, answer: Answered) -> None:
+    claims = caller.claims
     try:
-        answer = await _believed(context, caller, intent, result, declared, effective)
         await context.database.write(lambda c: readings.add(c, claims.task, claims.attempt, answer))
     except StoreAway as exc:
         raise Problem(503, Reason.STORE_UNAVAILABLE, "what was read cannot be written down, so it is not read") from exc
-    return result
 
 
 async def _believed(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -15,7 +16,9 @@ from proctor.api.agent import Agent, NetworkIsolation
 from proctor.api.approval import Asking
 from proctor.api.bounds import SandboxBounds
 from proctor.api.connector import Connector, Effect
+from proctor.api.permissions import ToolRules
 from proctor.policy import runtime
+from proctor.policy.effective import Effective
 from proctor.policy.facts import ModelCall, TaskFacts, ToolCall
 from proctor.policy.finding import Finding
 from proctor.policy.runtime import decide
@@ -25,7 +28,7 @@ from proctor_gateway.errors import StoreAway
 from proctor_gateway.governed import Governed
 from proctor_gateway.judgement import Allow, Ask, Refuse, Verdict
 from proctor_gateway.reasons import Reason
-from proctor_gateway.store import readings
+from proctor_gateway.store import plans, readings
 from proctor_gateway.tasks import Fault
 
 log = structlog.get_logger(__name__)
@@ -60,7 +63,10 @@ async def _judged(context: Context, caller: Caller, call: ModelCall | ToolCall, 
         return Refuse(Fault(Reason.POLICY_DENIED, doubt))
     if not governed.effective:
         return Allow()
-    decision = decide(call, await task_facts(context, caller, call), governed.effective, governed.body)
+    facts = await task_facts(context, caller, call)
+    if isinstance(call, ToolCall) and facts.tainted and _plans(governed.effective):
+        facts = await _with_plan(context, caller, call, facts)
+    decision = decide(call, facts, governed.effective, governed.body)
     match decision:
         case runtime.Allow(noted=noted):
             await _note(context, caller, noted)
@@ -101,6 +107,17 @@ def _unfenced(agent: Agent, governed: Governed) -> str | None:
             demanded = f"{rule.source.text} sandbox/requireVerifiedIsolation"
             return f"{demanded}: the network's isolation must be measured as Verified, and is {measured}"
     return None
+
+
+def _plans(effective: Effective) -> bool:
+    return any(rule.content.plan is not None for rule in effective.of("tools", ToolRules))
+
+
+async def _with_plan(context: Context, caller: Caller, call: ToolCall, facts: TaskFacts) -> TaskFacts:
+    task, attempt = caller.claims.task, caller.claims.attempt
+    plan = await context.database.read(lambda c: plans.get(c, task))
+    made = await context.database.read(lambda c: plans.made(c, task, attempt, call.connector, call.tool))
+    return replace(facts, plan=plan, made=made)
 
 
 async def task_facts(context: Context, caller: Caller, call: ModelCall | ToolCall | None = None) -> TaskFacts:

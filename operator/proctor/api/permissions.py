@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from proctor.api.approval import Asking
 from proctor.api.connector import Effect
 from proctor.api.fields import (
     ATOMIC,
+    OPEN,
     SET,
     Expression,
     Label,
@@ -114,6 +115,36 @@ class Sink(ToolPattern):
     """What becomes of a call whose value comes from elsewhere."""
 
 
+class PlannedCalls(StrEnum):
+    """Which calls have to be in the plan."""
+
+    WRITES = "Writes"
+    ALL = "All"
+
+
+class PlanRule(Spec):
+    """planThenExecute: a plan of the task's calls, made from the caller's words alone; the rest is held to it.
+
+    The gateway has the agent's own model make it, which sees the instructions, what the caller said, and the names of
+    the granted tools: nothing that strangers wrote. It holds from the first untrusted content on.
+    """
+
+    covers: PlannedCalls = PlannedCalls.WRITES
+    """Which calls have to be in the plan: those that change something, or those that read, too."""
+    otherwise: Reaction = Reaction.REQUIRE_APPROVAL
+    """What becomes of a call that is not in the plan."""
+
+
+class Quarantine(ToolPattern):
+    """Tools whose answers the agent never sees: a model without tools fills in a form from each, and that is shown.
+
+    Such an answer does not taint, for it cannot say what to do. Its values are a stranger's all the same: sinks hold.
+    """
+
+    extract: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)]
+    """JSON Schema of the form. A text needs an enum, a known format or a maxLength of at most 64, a list an end."""
+
+
 class ToolRules(Spec):
     """Which tools may be called, and under which conditions."""
 
@@ -132,6 +163,10 @@ class ToolRules(Spec):
     """
     sinks: Annotated[tuple[Sink, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
     """Arguments that must not come from untrusted content."""
+    plan: PlanRule | None = None
+    """planThenExecute: what a task calls after untrusted content must have been planned before."""
+    quarantine: Annotated[tuple[Quarantine, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """Tools that are not trusted and whose answers the agent gets only as values of a declared form."""
     trifecta: Reaction | None = None
     """What becomes of an agent that may read private data, take in untrusted content, and write to the outside."""
 

@@ -207,7 +207,7 @@ def _conditions(policy: AnyPolicy, counts: AgentCounts, now: datetime) -> Iterab
 
 def _faults(policy: AnyPolicy, now: datetime) -> Iterable[tuple[str, str]]:
     for field, fault in demands.faults(policy):
-        yield "InvalidExpression", f"{field} does not compile, so it counts as not met: {fault}"
+        yield "InvalidExpression", f"{field} cannot hold, so it counts as not met: {fault}"
     unknown = sorted(set(policy.spec.data.redact) & personal.UNKNOWN_TO_US) if policy.spec.data else []
     if unknown:
         yield "DetectorNotAvailable", f"data.redact: nothing here recognises {', '.join(unknown)}; take it out"

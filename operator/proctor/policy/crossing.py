@@ -70,7 +70,7 @@ def newly(before: Judged, after: Judged) -> tuple[Finding, ...]:
 def faults_of_policy(policy: AnyPolicy, now: datetime) -> Iterator[tuple[str, str]]:
     """The fields of a policy with which it cannot hold: the field, and what is wrong and what to do."""
     for field, fault in demands.faults(policy):
-        yield field, f"does not compile, so it would count as not met by every agent: {fault}; correct it"
+        yield field, f"cannot hold: {fault}"
     for each in policy.spec.exceptions:
         if each.expires_at > now + LONGEST_EXCEPTION:
             longest = (now + LONGEST_EXCEPTION).strftime("%Y-%m-%dT%H:%M:%SZ")

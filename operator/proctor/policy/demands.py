@@ -9,6 +9,7 @@ from proctor.api.agent import Agent
 from proctor.api.cel import ExpressionError, Language, Type
 from proctor.api.connector import Connector
 from proctor.api.policy import CheckedAt, PolicyExpression
+from proctor.policy import seclusion
 from proctor.policy.effective import Effective
 from proctor.policy.finding import Finding, found
 from proctor.policy.selection import AnyPolicy
@@ -93,6 +94,9 @@ def faults(policy: AnyPolicy) -> Iterator[tuple[str, str]]:
         fault = fault_of_condition(approval.when) if approval.when else None
         if fault is not None:
             yield f"spec.tools.approval[{index}].when", fault
+    for index, rule in enumerate(tools.quarantine if tools else ()):
+        for wrong in seclusion.faults(rule.extract):
+            yield f"spec.tools.quarantine[{index}]", wrong
 
 
 def dumped(item: Agent | Connector) -> dict[str, Any]:

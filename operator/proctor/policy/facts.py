@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from proctor.api.connector import Effect
+from proctor.policy.planning import Plan
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Answered:
     """Of an answer that is not trusted: what nobody outside can have written."""
     named: bool = False
     """Whether who may be trusted chose what was asked for, so that the answer is where they wanted to look."""
+    secluded: bool = False
+    """Whether the agent got nothing of it but values of a declared form."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,14 @@ class TaskFacts:
     """What was found where the caller, or a trusted tool, said to look. Strangers may have written it."""
     untrusted: tuple[str, ...] = ()
     """The tools from which untrusted content came, in the order in which it came."""
+    secluded: tuple[str, ...] = ()
+    """The tools of whose answers only values of a declared form were shown."""
     labels: frozenset[str] = frozenset()
     """The data classes of what was read."""
+    plan: Plan | None = None
+    """What the task was going to do, where a rule asks for a plan."""
+    made: int = 0
+    """How many calls of this tool were made before in this task."""
     repeated: int = 0
     """How often exactly this call was made before in this task."""
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +87,11 @@ class TaskFacts:
         """Whether somebody whom nobody trusts may have written what the agent now does."""
         return bool(self.untrusted)
 
+    @property
+    def holds_foreign_values(self) -> bool:
+        """Whether a value may be a stranger's, even if no stranger could say what to do with it."""
+        return self.tainted or bool(self.secluded)
+
     def having_read(self, answer: Answered) -> TaskFacts:
         """The facts after the agent has got the answer."""
         name = f"{answer.connector}/{answer.tool}"
@@ -86,9 +100,14 @@ class TaskFacts:
             self,
             trusted=tuple(dict.fromkeys((*self.trusted, *([known] if known else [])))),
             named=(*self.named, answer.text) if answer.named and not answer.trusted else self.named,
-            untrusted=self.untrusted if answer.trusted or name in self.untrusted else (*self.untrusted, name),
+            untrusted=_with(self.untrusted, name, when=not answer.trusted and not answer.secluded),
+            secluded=_with(self.secluded, name, when=answer.secluded),
             labels=self.labels | set(answer.data),
         )
+
+
+def _with(names: tuple[str, ...], name: str, *, when: bool) -> tuple[str, ...]:
+    return (*names, name) if when and name not in names else names
 
 
 def values_at(arguments: Mapping[str, Any], path: str) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from proctor.api.approval import Asking
 from proctor.api.connector import Effect
 from proctor.api.permissions import DataRules, ModelRules, Reaction, Sink, ToolRules
 from proctor.api.policy import CheckedAt, Mode, PolicyExpression
-from proctor.policy import demands, keys
+from proctor.policy import demands, keys, planning
 from proctor.policy.effective import Effective, Rule
 from proctor.policy.facts import Call, ModelCall, TaskFacts, ToolCall, leaves, links_in, values_at
 from proctor.policy.finding import Finding, found
 from proctor.policy.patterns import fits_any, is_tool
+from proctor.policy.planning import Plan
 from proctor.policy.provenance import origin_of
 from proctor.policy.uses import model_fault, tool_fault
 
@@ -124,6 +125,8 @@ def _of_tool(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterato
     yield from _approvals(call, rule)
     if facts.tainted:
         yield from _tainted(call, facts, rule)
+        yield from _unplanned(call, facts, rule)
+    if facts.holds_foreign_values:
         yield from _sinks(call, facts, rule)
         yield from _trifecta(call, facts, rule)
 
@@ -149,6 +152,15 @@ def _tainted(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterato
     if then is not Reaction.ALLOW:
         message = f"{call.connector}/{call.tool} after untrusted content from {_named(facts.untrusted)}"
         yield _Objection(found(rule, "whenTainted", message), then)
+
+
+def _unplanned(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterator[_Objection]:
+    wanted, name = rule.content.plan, f"{call.connector}/{call.tool}"
+    if wanted is None or not planning.covers(wanted, call.effect):
+        return
+    plan = facts.plan or Plan(fault="nobody has made one")
+    if not planning.is_within(plan, name, call.arguments, facts.made):
+        yield _Objection(found(rule, "plan", f"{name} is not planned so: {plan.text}"), wanted.otherwise)
 
 
 def _sinks(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterator[_Objection]:
@@ -179,7 +191,7 @@ def _trifecta(call: ToolCall, facts: TaskFacts, rule: Rule[ToolRules]) -> Iterat
         return
     message = (
         f"{call.connector}/{call.tool} would write after {_named(sorted(facts.labels))} data was read "
-        f"and untrusted content came from {_named(facts.untrusted)}"
+        f"and untrusted content came from {_named((*facts.untrusted, *facts.secluded))}"
     )
     yield _Objection(found(rule, "trifecta", message), then)
 

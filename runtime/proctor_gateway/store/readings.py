@@ -41,7 +41,8 @@ _TASK: Final = sa.select(
 ).where(tasks.c.id == sa.bindparam("task"))
 _OWN: Final = (
     sa.select(
-        table.c.connector, table.c.tool, table.c.trusted, table.c.data, table.c.text, table.c.vouched, table.c.named
+        *(table.c.connector, table.c.tool, table.c.trusted, table.c.data, table.c.text),
+        *(table.c.vouched, table.c.named, table.c.secluded),
     )
     .where(table.c.task == sa.bindparam("task"), table.c.attempt == sa.bindparam("attempt"))
     .limit(sa.literal_column(str(_MOST)))
@@ -72,7 +73,8 @@ def add(connection: sa.Connection, task: str, attempt: int, answer: Answered) ->
     text = plain(answer.text[:_LONGEST]) if answer.trusted or answer.named else ""
     vouched = plain(answer.vouched[:_LONGEST])
     # All that it is, for an answer that is believed less than another of the same words is another answer.
-    content = [answer.connector, answer.tool, answer.trusted, sorted(answer.data), text, answer.named, vouched]
+    told = [answer.named, answer.secluded, vouched]
+    content = [answer.connector, answer.tool, answer.trusted, sorted(answer.data), text, *told]
     values = {
         "task": task,
         "attempt": attempt,
@@ -82,6 +84,7 @@ def add(connection: sa.Connection, task: str, attempt: int, answer: Answered) ->
         "trusted": answer.trusted,
         "data": sorted(answer.data),
         "named": answer.named,
+        "secluded": answer.secluded,
         "vouched": vouched,
         "text": text,
     }
@@ -114,7 +117,8 @@ def facts(connection: sa.Connection, task: str, attempt: int, asked: Asked | Non
 
 
 def _answered(row: Any) -> Answered:
-    return Answered(row.connector, row.tool, row.trusted, tuple(row.data), row.text, row.vouched, row.named)
+    known = (row.connector, row.tool, row.trusted, tuple(row.data), row.text)
+    return Answered(*known, vouched=row.vouched, named=row.named, secluded=row.secluded)
 
 
 def _found(connection: sa.Connection, task: str, attempt: int, before: list[str]) -> Sequence[Any]:

@@ -335,6 +335,7 @@ readings = sa.Table(
     sa.Column("trusted", sa.Boolean, nullable=False),
     sa.Column("data", _json(), nullable=False),
     sa.Column("named", sa.Boolean, nullable=False),
+    sa.Column("secluded", sa.Boolean, nullable=False),
     sa.Column("vouched", sa.Text, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
 )
@@ -342,6 +343,14 @@ readings = sa.Table(
 those tools from which a value may be used where others may not: of trusted ones, of sources that the caller named, and
 what is vouched for of the others.
 """
+
+plans = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("task", sa.String(64), sa.ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("plan", _json(), nullable=False),
+)
+"""What tasks were going to do, before they read what strangers wrote; where a policy asks for it."""
 
 policy_findings = sa.Table(
     "policy_findings",

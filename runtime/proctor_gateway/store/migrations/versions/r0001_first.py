@@ -326,10 +326,18 @@ def upgrade() -> None:
         sa.Column("trusted", sa.Boolean(), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("named", sa.Boolean(), nullable=False),
+        sa.Column("secluded", sa.Boolean(), nullable=False),
         sa.Column("vouched", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_readings_task"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task", "attempt", "digest", name=op.f("pk_readings")),
+    )
+    op.create_table(
+        "plans",
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("plan", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_plans_task"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("task", name=op.f("pk_plans")),
     )
     op.create_table(
         "policy_findings",
