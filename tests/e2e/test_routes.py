@@ -1,6 +1,6 @@
 """Tasks split by an HTTPRoute on a real Kubernetes: its weights follow the upgrade, whoever else writes to it.
 
-No implementation of the Gateway API runs here: the test's own proxies draw by the route's weights and knock at the doors.
+No implementation of the Gateway API runs here: the test's own proxies draw by the route's weights and knock there.
 """
 
 from __future__ import annotations
