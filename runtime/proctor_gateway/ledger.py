@@ -23,6 +23,7 @@ from proctor_gateway.reasons import Reason
 from proctor_gateway.store import calls as store
 from proctor_gateway.store import start, tasks
 from proctor_gateway.store.database import Database
+from proctor_gateway.store.operations import Brief
 from proctor_gateway.store.rows import call_id
 from proctor_gateway.tokens import Claims
 
@@ -94,7 +95,7 @@ class Ledger:
 
     async def check_running(self, claims: Claims) -> None:
         """Raises Problem 401 unless the attempt that the token names is the one that runs."""
-        if not await self._database.read(lambda c: tasks.runs(c, claims.task, claims.attempt)):
+        if not await self._database.read(Brief(lambda c: tasks.runs(c, claims.task, claims.attempt))):
             raise _revoked()
 
     async def begin(

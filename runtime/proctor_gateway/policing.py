@@ -125,7 +125,9 @@ async def task_facts(context: Context, caller: Caller, call: ModelCall | ToolCal
     claims = caller.claims
     bundle = await context.bundles.get(claims.namespace, claims.agent, claims.revision)
     asked = readings.Asked(call.connector, call.tool, call.arguments) if isinstance(call, ToolCall) else None
-    read = await context.database.read(lambda c: readings.facts(c, claims.task, claims.attempt, asked))
+    read = await context.database.read(readings.own_facts(claims.task, claims.attempt, asked))
+    if read is None:
+        read = await context.database.read(lambda c: readings.facts(c, claims.task, claims.attempt, asked))
     facts = TaskFacts(user=read.user, operator=bundle.behaviour.instructions, repeated=read.repeated, body=read.body)
     for answer in read.answers:
         facts = facts.having_read(answer)

@@ -77,6 +77,8 @@ class Sqlite:
         self._reader = _sqlite_engine(plain, "BEGIN", _READERS, busy=_BUSY_MILLISECONDS)
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(_READERS, "store-reader")
+        self._glances = _sqlite_engine(plain, "BEGIN", 1, busy=0)
+        self._glance: sa.Connection | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,6 +90,9 @@ class Sqlite:
             self._reading.shutdown()
             self._writer.dispose()
             self._reader.dispose()
+            if self._glance is not None:
+                self._glance.close()
+            self._glances.dispose()
 
     async def transact(
         self,
@@ -134,8 +139,21 @@ class Sqlite:
             raise
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run an operation on what is committed."""
+        """Run an operation on what is committed. A brief one is run here: readers of such a file wait for nobody."""
+        if isinstance(operation, Brief):
+            found: T = self._glanced(operation)
+            return found
         return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, operation)
+
+    def _glanced(self, operation: Operation[T]) -> T:
+        if self._glance is None:
+            self._glance = self._glances.connect()
+        try:
+            return operation(self._glance)
+        finally:
+            # Whatever began a transaction would see the file as it is now for ever.
+            if self._glance.in_transaction():
+                self._glance.rollback()
 
     def _transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
         """In the thread, which may wait for whoever else holds the file."""

@@ -1,7 +1,7 @@
 """Statements of the hot path on SQLite without SQLAlchemy's way around each of them: compiled once, then run as text.
 
 A call passes some fifteen statements, of which SQLite itself needs a few microseconds each and SQLAlchemy ten times
-that. Here only the values are converted, by the same types; what cannot be done so (another engine, a column with a
+that. Here only the values are converted, to the same texts; what cannot be done so (another engine, a column with a
 default of Python's) goes the usual way. Use it for statements that are module constants: each is kept for ever.
 """
 
@@ -11,10 +11,14 @@ import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError, NoResultFound, OperationalError
+
+from proctor_gateway.store.tables import Money, UtcTime
 
 Statement = sa.Executable
 Params = Mapping[str, Any]
@@ -26,12 +30,18 @@ _USUAL: Final = object()
 @dataclass(frozen=True, slots=True)
 class _Form:
     text: str
-    binds: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+    names: tuple[str, ...]
+    converts: tuple[tuple[int, Callable[[Any], Any]], ...]
+    constants: Params
     row: Callable[..., Any]
     results: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def values(self, params: Params) -> list[Any]:
-        return [params[name] if convert is None else convert(params[name]) for name, convert in self.binds]
+        given = {**self.constants, **params} if self.constants else params
+        values = [given[name] for name in self.names]
+        for place, convert in self.converts:
+            values[place] = convert(values[place])
+        return values
 
     def read(self, found: Sequence[Any]) -> Any:
         if not self.results:
@@ -117,15 +127,61 @@ def _compiled(dialect: sa.Dialect, statement: Any, names: list[str]) -> Any:
     compiled: Any = statement.compile(dialect=dialect, column_keys=names if is_insert else None)
     if compiled.insert_prefetch or compiled.update_prefetch or compiled.post_compile_params:
         return _USUAL
-    places = compiled.positiontup or ()
-    if set(places) - set(names):
+    places = tuple(compiled.positiontup or ())
+    # What the statement itself says, such as where a LIMIT begins.
+    constants = {name: compiled.params[name] for name in set(places) - set(names)}
+    if None in constants.values():
         return _USUAL
-    processors = compiled._bind_processors  # noqa: SLF001 - what Core itself applies to each value
-    columns = compiled._result_columns or ()  # noqa: SLF001 - as above
-    results = [(place, each.type._cached_result_processor(dialect, None)) for place, each in enumerate(columns)]  # noqa: SLF001
+    columns = compiled._result_columns or ()  # noqa: SLF001 - the columns with their types
+    binds = [(place, _to_driver(compiled, name)) for place, name in enumerate(places)]
+    results = [(place, _from_driver(dialect, each.type)) for place, each in enumerate(columns)]
     return _Form(
         str(compiled),
-        tuple((name, processors.get(name)) for name in places),
+        places,
+        tuple((place, convert) for place, convert in binds if convert is not None),
+        constants,
         namedtuple("Row", [each.keyname for each in columns], rename=True),  # noqa: PYI024
         tuple((place, convert) for place, convert in results if convert is not None),
     )
+
+
+def _to_driver(compiled: Any, name: str) -> Callable[[Any], Any] | None:
+    match compiled.binds[name].type:
+        case UtcTime():
+            return _written_time
+        case Money():
+            return _written_money
+        case _:
+            processor: Callable[[Any], Any] | None = compiled._bind_processors.get(name)  # noqa: SLF001 - Core's own
+            return processor
+
+
+def _from_driver(dialect: sa.Dialect, kind: Any) -> Callable[[Any], Any] | None:
+    match kind:
+        case UtcTime():
+            return _read_time
+        case Money():
+            return _read_money
+        case _:
+            processor: Callable[[Any], Any] | None = kind._cached_result_processor(dialect, None)  # noqa: SLF001 - Core's own
+            return processor
+
+
+# The same texts as by way of SQLAlchemy, where two layers of types are passed for each value.
+_TIME: Final = len("2026-11-22 12:00:00.000000")
+
+
+def _written_time(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).isoformat(" ", "microseconds")[:_TIME]
+
+
+def _read_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _written_money(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def _read_money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

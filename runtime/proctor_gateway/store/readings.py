@@ -20,6 +20,7 @@ from proctor.policy.facts import Answered
 from proctor.policy.finding import Finding
 from proctor_gateway.calls import CallState, Kind
 from proctor_gateway.store import hot
+from proctor_gateway.store.operations import Brief
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, policy_findings, tasks
 from proctor_gateway.store.tables import readings as table
@@ -92,12 +93,26 @@ def add(connection: sa.Connection, task: str, attempt: int, answer: Answered) ->
     connection.execute(statement.on_conflict_do_nothing(index_elements=["task", "attempt", "digest"]))
 
 
+def own_facts(task: str, attempt: int, asked: Asked | None) -> Brief[Read | None]:
+    """What is known of the attempt; None if it goes on with a conversation, which takes longer to be found."""
+
+    def found(connection: sa.Connection) -> Read | None:
+        row = hot.execute(connection, _TASK, {"task": task}).one_or_none()
+        if row is None:
+            return Read()
+        return None if row.conversation is not None else _read(connection, row, attempt, asked, [])
+
+    return Brief(found)
+
+
 def facts(connection: sa.Connection, task: str, attempt: int, asked: Asked | None) -> Read:
     """What is known of the attempt, and of the conversation that it goes on with."""
     row = hot.execute(connection, _TASK, {"task": task}).one_or_none()
-    if row is None:
-        return Read()
-    before = _before(connection, row)
+    return Read() if row is None else _read(connection, row, attempt, asked, _before(connection, row))
+
+
+def _read(connection: sa.Connection, row: Any, attempt: int, asked: Asked | None, before: list[Any]) -> Read:
+    task = row.id
     found = _found(connection, task, attempt, [each.id for each in before])
     body = {
         "id": row.id,
