@@ -31,11 +31,11 @@ async def shown(context: Context, caller: Caller, intent: Intent, result: Mappin
     value = value_of(result)
     text = json.dumps(value, ensure_ascii=False) if value is not None else "\n".join(leaves(result.get("content")))
     said: dict[str, Any] = {"quarantined": f"{intent.connector}/{intent.name}", "characters": len(text)}
-    wrong = next(seclusion.faults(rule.extract), None)
+    wrong = next(seclusion.faults(rule.schema_), None)
     if wrong is not None:
         return _told({**said, "extracted": None, "why": f"the policy's form cannot hold: {wrong}"})
-    answer, fault = await aside.ask(context, caller, seclusion.messages(rule.extract, text))
-    extracted, fault = (None, fault) if fault is not None else seclusion.filled(rule.extract, answer)
+    answer, fault = await aside.ask(context, caller, seclusion.messages(rule.schema_, text))
+    extracted, fault = (None, fault) if fault is not None else seclusion.filled(rule.schema_, answer)
     return _told({**said, "extracted": extracted, **({"why": fault} if fault is not None else {})})
 
 

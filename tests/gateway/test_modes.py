@@ -21,7 +21,7 @@ FORM = {
     "required": ["tier"],
     "properties": {"tier": {"enum": ["gold", "silver"]}, "id": {"type": "string", "maxLength": 12}},
 }
-SECLUDED = {"quarantine": [{"tool": "get_*", "extract": FORM}]}
+SECLUDED = {"quarantine": [{"tool": "get_*", "schema": FORM}]}
 
 
 def refund(order: str, amount: float = 5.0) -> dict[str, Any]:

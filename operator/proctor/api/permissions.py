@@ -141,7 +141,7 @@ class Quarantine(ToolPattern):
     Such an answer does not taint, for it cannot say what to do. Its values are a stranger's all the same: sinks hold.
     """
 
-    extract: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)]
+    schema_: Annotated[dict[str, Any], Field(alias="schema", json_schema_extra=OPEN)]
     """JSON Schema of the form. A text needs an enum, a known format or a maxLength of at most 64, a list an end."""
 
 

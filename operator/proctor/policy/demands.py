@@ -95,7 +95,7 @@ def faults(policy: AnyPolicy) -> Iterator[tuple[str, str]]:
         if fault is not None:
             yield f"spec.tools.approval[{index}].when", fault
     for index, rule in enumerate(tools.quarantine if tools else ()):
-        for wrong in seclusion.faults(rule.extract):
+        for wrong in seclusion.faults(rule.schema_):
             yield f"spec.tools.quarantine[{index}]", wrong
 
 

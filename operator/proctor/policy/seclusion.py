@@ -40,7 +40,7 @@ _TASK: Final = (
 )
 
 
-def faults(schema: Mapping[str, Any], at: str = "extract") -> Iterator[str]:
+def faults(schema: Mapping[str, Any], at: str = "schema") -> Iterator[str]:
     """Why the form would let prose through, or cannot be judged: the place in it, and what to do."""
     unknown = sorted(schema.keys() - _KNOWN)
     if unknown:
