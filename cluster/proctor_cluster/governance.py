@@ -39,6 +39,7 @@ _AS_SHOP = ("-n", _NAMESPACE, "--service-account", "shop/web")
 _SECONDS = 120
 _EXCEPTED_SECONDS = 20
 _DENIED = 5
+_ENDED = frozenset({"Succeeded", "Failed", "Cancelled", "Indeterminate"})
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _show_a_question_to_people(cast: Cast) -> None:
     paid = len(payments_for(stage.cluster, "O-50044"))
     task = stage.answered("invoke", _AGENT, _REFUND, *_AS_SHOP, "--async", "-o", "name").strip()
     with progress("the agent works until it wants to pay"):
-        _until(lambda: _task(stage, task)["phase"] == "InputRequired", lambda: f"the task: {_task(stage, task)}")
+        _reach(stage, task, "InputRequired")
         _until(lambda: _question(stage, task) is not None, lambda: "no Approval")
     name, digest = _asked(stage, task)
     stage.proctor("approvals", "-n", _NAMESPACE, as_=cast.lena)
@@ -120,7 +121,7 @@ def _show_a_question_to_people(cast: Cast) -> None:
     _demand(len(payments_for(stage.cluster, "O-50044")) == paid, "money moved before anybody had agreed")
     stage.proctor(*vote, "-m", "the photos show it", as_=cast.lena)
     with progress("the agent goes on from where it was"):
-        _until(lambda: _task(stage, task)["phase"] == "Succeeded", lambda: f"the task: {_task(stage, task)}")
+        _reach(stage, task, "Succeeded")
     stage.proctor("tasks", _AGENT, task, *_AS_SHOP)
     entries = payments_for(stage.cluster, "O-50044")
     say("The ledger of the payments, the newest entry of this order:")
@@ -253,6 +254,17 @@ def _asked(stage: Stage, task: str) -> tuple[str, str]:
 
 def _is_over_budget(task: dict[str, Any]) -> bool:
     return bool(task["phase"] == "Failed" and task["error"]["reason"] == "BudgetExhausted")
+
+
+def _reach(stage: Stage, task: str, phase: str) -> None:
+    """Wait until the task is in that phase. Raises ClusterError when it is late, or has ended otherwise."""
+    found = _task(stage, task)
+    until = time.monotonic() + _SECONDS
+    while found["phase"] != phase:
+        if found["phase"] in _ENDED or time.monotonic() > until:
+            raise ClusterError(f"the task was to become {phase}: {json.dumps(found, indent=2)}")
+        time.sleep(0.5)
+        found = _task(stage, task)
 
 
 def _until(holds: Callable[[], bool], said: Callable[[], str]) -> None:

@@ -293,7 +293,9 @@ class Driver:
             await asyncio.sleep(_POLL_SECONDS)
         if isinstance(result, lifecycle.Hopped):
             self._hopped(drive, result)
-            return False
+            if result.goes_on:
+                return False
+            result = result.task
         if isinstance(result, Again):
             cause = end.fault.message if isinstance(end, Lost | NotTaken) else ""
             log.info("the task is dispatched again", attempts=drive.attempts, cause=cause)
@@ -306,7 +308,7 @@ class Driver:
         drive.tried.clear()
         request, leg = hopped.task.request, hopped.task.leg
         self._context.metrics.hopped(hopped.task, hopped.cause)
-        log.info("a fallback goes on", agent=request.agent, leg=leg.name if leg else "", cause=hopped.cause)
+        log.info("a fallback serves", agent=request.agent, leg=leg.name if leg else "", cause=hopped.cause)
 
     def _ended(self, task: Task) -> None:
         state = task.state

@@ -79,7 +79,7 @@ class Metrics:
         )
         self.fallbacks = Counter(
             "proctor_fallbacks",
-            "Tasks on which a fallback went on.",
+            "Tasks that a fallback served: another model or agent, people, a fixed reply.",
             (*_AGENT, "leg", "cause"),
             registry=self.registry,
         )

@@ -13,6 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from proctor.audit.records import Draft, EventType, present
+from proctor_gateway.budgets import NOTHING_RESERVED, Reserved
 from proctor_gateway.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.reasons import Reason
 from proctor_gateway.record.pending import Desk, Facts, desk
@@ -43,8 +44,10 @@ _FACTS: Final = sa.select(
 ).where(tasks.c.id == sa.bindparam("task"))
 
 
-def begun(connection: sa.Connection, intent: Intent, sequence: int, fault: Fault | None) -> None:
-    """The call was written down: as denied, or to be sent."""
+def begun(
+    connection: sa.Connection, intent: Intent, sequence: int, fault: Fault | None, held: Reserved = NOTHING_RESERVED
+) -> None:
+    """The call was written down: as denied, or to be sent, with what is set aside for it."""
     found = desk(connection)
     if found is None:
         return
@@ -59,6 +62,8 @@ def begun(connection: sa.Connection, intent: Intent, sequence: int, fault: Fault
         fields["decision"] = present(outcome=outcome, reason=fault.reason, rule=fault.rule or None)
         found.add(Draft(EventType.POLICY_DECISION, found.now, fields))
         return
+    if held.accounts:
+        fields["budget"] = present(reserved_micros=_micros(held.cost), reserved_tokens=held.tokens)
     kind = EventType.TOOL_REQUEST if intent.kind is Kind.TOOL else EventType.LLM_CALL
     found.add(Draft(kind, found.now, fields))
 

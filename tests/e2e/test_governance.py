@@ -21,7 +21,7 @@ def told(cluster: Installed, settings: Settings) -> str:
     """All that `make demo-governance` says, in a terminal of a hundred columns."""
     command = [sys.executable, "-m", "proctor_cluster", "demo-governance", "--name", settings.name]
     environment = {**os.environ, "COLUMNS": str(_WIDTH)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=420, cwd=ROOT, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT, env=environment, check=False)
     said = done.stdout + done.stderr
     cluster.kubectl("delete", "-k", str(governance.SAMPLE), "--ignore-not-found", "--wait=false")
     assert done.returncode == 0, said
@@ -42,7 +42,7 @@ TURNS = {
 }
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(660)
 @pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
 def test_the_story_takes_each_of_its_turns(told: str, turn: str) -> None:
     """The program itself fails when one does not end as it must; here it is seen to be told."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from proctor.api import names
@@ -94,6 +96,15 @@ async def odd(gateway: House) -> AsyncIterator[OddSystem]:
         yield system
 
 
+async def served_by(gateway: House) -> dict[tuple[str, str], float]:
+    """How often who served after which cause, as Prometheus is told."""
+    async with httpx2.AsyncClient(base_url=gateway.internal_url, trust_env=False, verify=False) as http:
+        text = (await http.get("/metrics")).text
+    found = re.findall(r"^proctor_fallbacks_total\{(.*)\} (.*)$", text, re.MULTILINE)
+    labels = [dict(re.findall(r'(\w+)="([^"]*)"', each)) for each, _ in found]
+    return {(each["leg"], each["cause"]): float(count) for each, (_, count) in zip(labels, found, strict=True)}
+
+
 async def test_another_model_goes_on_where_the_first_did_not_answer(gateway: House, odd: OddSystem):
     """What was done stays done, and is not done again; the task says who served."""
     gateway.declare(
@@ -114,8 +125,10 @@ async def test_a_fixed_reply_is_the_last_word(gateway: House):
     gateway.declare(fallbacks=[{"after": ["Any"], "reply": {"text": "Somebody will call you."}}])
     async with gateway.pod("one"):
         task = await gateway.done({"refuse": [500, {"reason": "Refused", "detail": "no"}]})
+        counted = await served_by(gateway)
     assert (task["phase"], task["output"]) == ("Succeeded", {"text": "Somebody will call you."})
     assert task["servedBy"] == "reply"
+    assert counted == {("reply", "Refused"): 1}
 
 
 async def test_people_answer_when_nobody_else_can(gateway: House):
@@ -127,6 +140,7 @@ async def test_people_answer_when_nobody_else_can(gateway: House):
         task = (await gateway.task(refused)).json()["id"]
         await gateway.in_phase(task, "InputRequired")
         await eventually(lambda: gateway.cluster.objects(Kind.APPROVAL))
+        assert await served_by(gateway) == {("human", "Refused"): 1}
         (approval,) = gateway.cluster.objects(Kind.APPROVAL)
         assert approval["spec"]["approvers"]["groups"] == ["support-leads"]
         assert approval["spec"]["subject"]["step"]["input"] == [refused]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -88,6 +89,9 @@ async def test_what_a_task_does_is_in_the_record(kept: House):
     }
     assert {each.fields["principal"]["sub"] for each in mine} == {objects.CALLER}
     assert {each.fields["agent"]["revision"] for each in mine} == {kept.revision}
+    reserved = [each.fields["budget"]["reserved_micros"] for each in mine if "budget" in each.fields]
+    assert len(reserved) == 1, "what is set aside is told with the question, before it is sent"
+    assert reserved[0] > 0
     denied = next(each for each in mine if each.type == "policy.decision")
     assert denied.fields["decision"] == {"outcome": "deny", "reason": "PolicyDenied"}
     assert mine[-1].fields["result"]["phase"] == done["phase"]
@@ -223,6 +227,24 @@ async def test_a_log_whose_end_was_changed_is_left_as_it_is(directory: Path):
     assert [each.state for each in logs] == ["Broken", "Open"]
     assert json.loads(lines[0])["previous"]["log"] == logs[0].id
     assert "Broken" in json.loads(lines[0])["previous"]["reason"]
+
+
+async def test_another_key_begins_another_log(directory: Path):
+    """The new log names where the old one was signed for the last time; each is verified with its own key alone."""
+    async with house(directory, **QUICK) as built:
+        old_files, old_keys, _ = await exported(built)
+    shutil.rmtree(built.settings.record_keys)
+    async with house(directory, instance="two", **QUICK) as after:
+        files, keys, records = await exported(after)
+    (old,) = old_files
+    new = next(log for log in files if log != old)
+    assert {each.name for each in keys} == {f"proctor.dev/record/{log}" for log in (old, new)}
+    assert verify(files, keys).is_whole
+    assert verify({old: files[old]}, old_keys).is_whole
+    assert not verify({new: files[new]}, old_keys).is_whole
+    opened = next(each for each in records if each.place.log == new)
+    assert opened.type == "log.open"
+    assert opened.fields["previous"]["log"] == old
 
 
 async def test_a_full_log_is_closed_and_the_next_names_its_end(directory: Path):

@@ -39,8 +39,6 @@ class EventType(StrEnum):
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_DECIDED = "approval.decided"
     FALLBACK = "fallback"
-    BUDGET_RESERVE = "budget.reserve"
-    BUDGET_SETTLE = "budget.settle"
     BUDGET_EXCEEDED = "budget.exceeded"
     CONFIG_CHANGED = "config.changed"
     ROLLOUT_STEP = "rollout.step"

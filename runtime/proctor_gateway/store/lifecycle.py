@@ -93,10 +93,11 @@ class NotOwner(Exception):  # noqa: N818 - a fact, not a failure
 
 @dataclass(frozen=True)
 class Hopped:
-    """A fallback works on the task from now on: dispatch it."""
+    """A fallback serves from now on. `goes_on`: dispatch the task to it; else it has answered, or people are asked."""
 
     task: Task
     cause: Reason
+    goes_on: bool = True
 
 
 def close(connection: sa.Connection, closing: Closing) -> Task | Again | Hopped | Unsettled:
@@ -154,10 +155,10 @@ def _ended(connection: sa.Connection, row: Any, closing: Closing, end: End, made
     if hop.fallback.reply is not None:
         again = connection.execute(sa.select(tasks).where(tasks.c.id == row.id)).one()
         _end(connection, again, End(Phase.SUCCEEDED, hop.fallback.reply, None), closing.now)
-        return must_get(connection, closing.task)
+        return Hopped(must_get(connection, closing.task), end.fault.reason, goes_on=False)
     if hop.fallback.human is not None:
         approvals.ask_people(connection, row, hop, end.fault, closing.legs.output, closing.now)
-        return _waiting(connection, closing)
+        return Hopped(_waiting(connection, closing), end.fault.reason, goes_on=False)
     if hop.continues:
         journal.forget_failures(connection, row.id)
     else:

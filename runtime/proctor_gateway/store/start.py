@@ -154,7 +154,7 @@ def _first(sheet: Sheet, row: TaskRow, wanted: Wanted, now: datetime) -> Begun |
     _count(sheet, row, intent, held, sequence, goes=goes)
     if waits and isinstance(verdict, Ask):
         fault = approvals.ask(connection, intent, verdict, sequence, now)
-    recording.begun(connection, intent, sequence, fault)
+    recording.begun(connection, intent, sequence, fault, held)
     return Begun(sequence, place, row.deadline, held) if fault is None else Barred(sequence, fault, broken)
 
 
@@ -184,7 +184,7 @@ def _again(sheet: Sheet, row: TaskRow, wanted: Wanted, found: Call, now: datetim
         _set(connection, intent.task, sequence, sender=wanted.sender, **(_kept(held) if held.accounts else {}))
     if waits and fault is None and isinstance(verdict, Ask):
         fault = approvals.ask(connection, intent, verdict, sequence, now)
-    recording.begun(connection, intent, sequence, fault)
+    recording.begun(connection, intent, sequence, fault, held)
     if fault is not None:
         return Barred(sequence, fault, broken)
     edited = decided.arguments if decided is not None else None
