@@ -158,7 +158,10 @@ class Guard:
         if change.ref.kind == "Approval" and change.type == "ADDED" and _owner_kind(change.body) == "Agent":
             # The question of a step of an upgrade; what people answer is theirs.
             return
-        if change.ref.kind in OURS:
+        if change.ref.kind == "HTTPRoute":
+            if change.type != "MODIFIED" or _but_weights(change.before or {}) != _but_weights(change.body):
+                yield f"I8 {change.ref}: something other than weights was written"
+        elif change.ref.kind in OURS:
             if change.type != "MODIFIED" or _but_status(change.before or {}) != _but_status(change.body):
                 yield f"I8 {change.ref}: something other than its status was written"
         elif change.ref.kind not in CHILDREN:
@@ -252,6 +255,17 @@ def _stable_in(agent: Body | None) -> str | None:
 def _but_status(body: Body) -> Body:
     metadata = {key: value for key, value in body.get("metadata", {}).items() if key != "resourceVersion"}
     return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
+
+
+def _but_weights(route: Body) -> Any:
+    """A route with everything but what may be written to it. Its generation counts the weights, too."""
+    rules = [
+        {**rule, "backendRefs": [{**each, "weight": None} for each in rule.get("backendRefs", ())]}
+        for rule in route.get("spec", {}).get("rules", ())
+    ]
+    hidden = {"resourceVersion", "generation"}
+    metadata = {key: value for key, value in route.get("metadata", {}).items() if key not in hidden}
+    return {**route, "metadata": metadata, "spec": {**route.get("spec", {}), "rules": rules}}
 
 
 def _owner(body: Body) -> str:

@@ -11,6 +11,7 @@ from tests.sim.cluster.kinds import BY_PLURAL, Body, Kind, Ref, ref_of
 from tests.sim.cluster.store import Store
 
 APPLY = "application/apply-patch+yaml"
+EDIT = "application/json-patch+json"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class ApiServer:
         if request.method == "GET":
             return self._existing(target) if target.name else self._list(request, target)
         if request.method == "PATCH":
-            return self._apply(request, target) if request.content == APPLY else self._merge(request, target)
+            patches = {APPLY: self._apply, EDIT: self._edit}
+            return patches.get(request.content, self._merge)(request, target)
         write = {"POST": self._post, "PUT": self._put, "DELETE": self._delete}[request.method]
         return write(request, target)
 
@@ -140,6 +142,13 @@ class ApiServer:
     def _merge(self, request: Request, target: Target) -> Body:
         existing = self._existing(target)
         return self._store(existing, merge_patch(existing, request.body), target, request.by)
+
+    def _edit(self, request: Request, target: Target) -> Body:
+        existing = self._existing(target)
+        edited = json_patch(existing, request.body)
+        _check_version(edited, existing, target)
+        metadata = {**edited["metadata"], "resourceVersion": existing["metadata"]["resourceVersion"]}
+        return self._store(existing, {**edited, "metadata": metadata}, target, request.by)
 
     def _apply(self, request: Request, target: Target) -> Body:
         existing = self.store.get(target.ref)
@@ -205,6 +214,19 @@ def merge_patch(body: Any, patch: Any) -> Any:
     base = body if isinstance(body, dict) else {}
     merged = {**base, **{key: merge_patch(base.get(key), value) for key, value in patch.items()}}
     return {key: value for key, value in merged.items() if patch.get(key, value) is not None}
+
+
+def json_patch(body: Any, operations: list[dict[str, Any]]) -> Any:
+    """JSON patch, RFC 6902, as far as `add` and `replace` of members go."""
+    after = json.loads(json.dumps(body))
+    for each in operations:
+        assert each["op"] in {"add", "replace"}
+        *way, last = each["path"].removeprefix("/").split("/")
+        at = after
+        for step in way:
+            at = at[int(step)] if isinstance(at, list) else at[step]
+        at[last] = each["value"]
+    return after
 
 
 def _owned_part(body: Body, target: Target) -> Body:

@@ -52,6 +52,7 @@ KINDS = (
     Kind("RuntimeClass", "node.k8s.io", "v1", "runtimeclasses", namespaced=False),
     Kind("Event", "events.k8s.io", "v1", "events"),
     Kind("Lease", "coordination.k8s.io", "v1", "leases"),
+    Kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes", has_generation=True, has_status=True),
     Kind("PrometheusRule", "monitoring.coreos.com", "v1", "prometheusrules", has_generation=True),
 )
 
