@@ -13,9 +13,9 @@ from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
 from proctor.api.policy import ClusterPolicy, Policy
 from proctor.cli.resources import AGENTS, CONFIG_MAPS, CONNECTORS
-from proctor.plan import isolation
+from proctor.plan import isolation, restoring
 from proctor.plan.standing import Standing, stand
-from proctor.plan.world import Manifest, Platform, World, name_of
+from proctor.plan.world import Manifest, Platform, Restorable, World, name_of
 
 _PREFIX = "PROCTOR_OPERATOR_"
 UNKNOWN_IMAGE = "(the installation's own)"
@@ -63,17 +63,20 @@ class Realm:
     def world(self, name: str) -> World:
         """What is known when this Agent is planned. Raises Invalid if it, or a Connector of its own, cannot be read."""
         agent = Agent.parse(dict(self.agents[name]))
+        owned = tuple(each for each in self.owned if _is_owned(each, agent))
+        forms = restoring.owned_bundles(owned, agent, self.platform)
         return World(
             agent=agent,
             instructions=self._instructions(agent),
-            connectors=self._connectors(agent),
-            children=tuple(each for each in self.owned if _is_owned(each, agent)),
+            connectors=self._connectors(agent, *forms.values()),
+            children=owned,
             pods=tuple(each for each in self.pods if each["metadata"].get("labels", {}).get(names.AGENT) == name),
             network_policies=self.network_policies,
             isolation=isolation.measure(self._probe()),
             runtime_classes=self.runtime_classes,
             platform=self.platform,
             standing=self._standing(agent),
+            restorable={name: Restorable(each, self._standing(each)) for name, each in forms.items()},
         )
 
     def _standing(self, agent: Agent) -> Standing:
@@ -94,8 +97,9 @@ class Realm:
         text: str | None = self.config_maps.get(ref.name, {}).get("data", {}).get(ref.key)
         return text
 
-    def _connectors(self, agent: Agent) -> dict[str, Connector]:
-        used = {agent.spec.model.connector, *(grant.connector for grant in agent.spec.tools)}
+    def _connectors(self, *forms: Agent) -> dict[str, Connector]:
+        specs = [each.spec for each in forms]
+        used = {each.model.connector for each in specs} | {grant.connector for each in specs for grant in each.tools}
         return {name: Connector.parse(self.connectors[name]) for name in sorted(used) if name in self.connectors}
 
     def _probe(self) -> Manifest | None:

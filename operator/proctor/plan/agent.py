@@ -13,11 +13,11 @@ from proctor.delivery.phases import AwaitingApproval, Failed, Rollout, stable_of
 from proctor.plan import (
     children,
     drift,
-    findings,
     image,
     objectives,
     progress,
     question,
+    restoring,
     revision,
     route,
     status,
@@ -38,7 +38,8 @@ _KEPT_PER_REVISION = ("Deployment", "ConfigMap")
 
 def plan_agent(world: World, now: datetime) -> Plan:
     """What should exist for the Agent, what its status says, and when to look again."""
-    obstacles = findings.obstacles(world)
+    world = restoring.in_force(world)
+    obstacles = () if restoring.can_go_back(world) else restoring.obstacles(world)
     before = progress.rollout_of(world.agent.status)
     known = upgrade.known_of(world, before, now)
     if not obstacles:

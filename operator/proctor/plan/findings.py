@@ -10,6 +10,9 @@ from proctor.api.connector import ConnectorType
 from proctor.api.meta import ConditionStatus
 from proctor.plan.world import Manifest, World, name_of
 
+FORBIDDEN = "PolicyViolation"
+"""The reason of what an enforced policy does not allow."""
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -26,7 +29,7 @@ def obstacles(world: World) -> tuple[Obstacle, ...]:
 
 def forbidden(world: World) -> tuple[Obstacle, ...]:
     """What enforced policies do not allow. What serves goes on serving; what is tried is withdrawn."""
-    found = (Obstacle("PolicyViolation", f"{e.policy} {e.rule}: {e.message}") for e in world.standing.obstacles)
+    found = (Obstacle(FORBIDDEN, f"{e.policy} {e.rule}: {e.message}") for e in world.standing.obstacles)
     return tuple(found)
 
 

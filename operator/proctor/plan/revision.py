@@ -9,7 +9,7 @@ from proctor.api import digest, names
 from proctor.api.agent import AgentSpec
 from proctor.plan.world import Manifest, Platform, World, label_of
 
-_BEHAVIOUR = {"model", "tools", "output", "limits", "fallbacks", "confidence", "sandbox"}
+BEHAVIOUR = {"model", "tools", "output", "limits", "fallbacks", "confidence", "sandbox"}
 _PROGRAM = {"image", "command", "args", "env", "resources"}
 
 
@@ -51,7 +51,7 @@ def recorded(children: tuple[Manifest, ...]) -> dict[str, Revision]:
 
 
 def _behaviour(spec: AgentSpec, platform: Platform) -> dict[str, Any]:
-    behaviour = spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_BEHAVIOUR)
+    behaviour = spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=BEHAVIOUR)
     program = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True, include=_PROGRAM)
     return {**behaviour, "runtime": {"image": platform.agent_image, **program}}
 

@@ -10,7 +10,7 @@ from proctor.api.objectives import ReleaseState
 from proctor.api.progress import RevisionStatus
 from proctor.delivery.facts import Command, Verb, Wanted
 from proctor.delivery.phases import Starting, place_of
-from proctor.plan import objectives, revision, route
+from proctor.plan import objectives, restoring, revision, route
 from proctor.plan.indications import Subject
 from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
@@ -48,9 +48,9 @@ def wish_of(world: World) -> Wish:
     is_new = said is not None and said != agent.status.last_handled_command
     command = _parsed(said) if is_new and said else None
     told = (_unreadable(said),) if is_new and said and command is None else ()
-    undone = _kept(agent.status.revision, own, known)
+    undone = restoring.undone(world, own)
     if command is not None and command.verb is Verb.UNDO:
-        undone, words = _undo(command, own, known)
+        undone, words = _undo(command, own, undone, world)
         told = (words,)
     target = undone.undone_to or own.hash
     gate = _gate(world)
@@ -132,21 +132,20 @@ def _unreadable(said: str) -> Event:
     )
 
 
-def _kept(before: RevisionStatus, own: Revision, known: dict[str, Revision]) -> RevisionStatus:
-    """Going back holds until the spec itself asks for something else than it did at that time."""
-    if before.undone_to in known and before.undone_from == own.hash:
-        return RevisionStatus(undone_to=before.undone_to, undone_from=before.undone_from)
-    return RevisionStatus()
-
-
-def _undo(command: Command, own: Revision, known: dict[str, Revision]) -> tuple[RevisionStatus, Event]:
+def _undo(command: Command, own: Revision, undone: RevisionStatus, world: World) -> tuple[RevisionStatus, Event]:
+    """Refused, it leaves everything as it is: also a revision that somebody went back to before."""
+    if obstacles := restoring.obstacles_of(world, command.revision):
+        return undone, _not_undone("; ".join(each.message for each in obstacles))
     if command.revision == own.hash:
         return RevisionStatus(), Event("Undone", f"{own.hash}, which the spec asks for, is wanted again")
-    if command.revision not in known:
-        message = f"undo was not done: revision {command.revision} is not recorded any more"
-        return RevisionStatus(), Event("CommandRefused", message, "Warning")
+    if command.revision not in revision.recorded(world.children):
+        return undone, _not_undone(f"revision {command.revision} is not recorded any more")
     words = f"somebody went back to revision {command.revision}, whole, until the spec asks for another than {own.hash}"
     return RevisionStatus(undone_to=command.revision, undone_from=own.hash), Event("Undone", words)
+
+
+def _not_undone(why: str) -> Event:
+    return Event("CommandRefused", f"undo was not done: {why}", "Warning")
 
 
 def _served_lately(world: World, undone: RevisionStatus) -> bool:

@@ -68,6 +68,14 @@ class NoRoute:
 
 
 @dataclass(frozen=True)
+class Restorable:
+    """The Agent as it would run after somebody went back to a recorded revision, and how policies look at that."""
+
+    agent: Agent
+    standing: Standing
+
+
+@dataclass(frozen=True)
 class World:
     """All that is known when an Agent is planned."""
 
@@ -91,6 +99,8 @@ class World:
     """What was counted for the agent's budgets."""
     standing: Standing = field(default_factory=Standing)
     """How the agent stands with its policies."""
+    restorable: Mapping[str, Restorable] = field(default_factory=dict)
+    """By revision: those that somebody went back to, or asks to go back to."""
     heard: Heard = field(default_factory=Heard)
     """What the gateway said of the agent's upgrade."""
     suites: Mapping[str, Manifest | None] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.meta import Invalid, Object, ObjectMeta, Status
-from proctor.plan import isolation, rehearsal, upgrade
+from proctor.plan import isolation, rehearsal, restoring, upgrade
 from proctor.plan.acknowledge import KeptWorld
 from proctor.plan.connector import ConnectorWorld, is_probe_due
 from proctor.plan.examination import Examination, Seat
@@ -18,7 +18,7 @@ from proctor.plan.isolation import IsolationWorld
 from proctor.plan.progress import rollout_of
 from proctor.plan.said import Heard, Sitting, Trials
 from proctor.plan.upgrade import Questions
-from proctor.plan.world import Manifest, NoRoute, World
+from proctor.plan.world import Manifest, NoRoute, Restorable, World
 from proctor.shell.errors import Blocked
 from proctor.shell.judging import judged
 from proctor.shell.policies import standing_of
@@ -31,8 +31,9 @@ _Kind = TypeVar("_Kind", bound=Object)
 async def observe_agent(agent: Agent, ports: Ports) -> World:
     """All that is known of the Agent and its surroundings."""
     cache, namespace = ports.cache, agent.metadata.namespace
-    connectors = _connectors(agent, ports)
     owned = cache.owned(agent.metadata.uid)
+    bundles = restoring.owned_bundles(owned, agent, ports.platform)
+    connectors = _connectors((agent, *bundles.values()), ports)
     probe = cache.get("Pod", namespace, isolation.probe_name(namespace))
     asked = upgrade.questions(agent, owned)
     # Read live, as instructions are.
@@ -50,6 +51,10 @@ async def observe_agent(agent: Agent, ports: Ports) -> World:
         heard=await _heard(agent, asked, suites, owned, ports),
         suites=suites,
         standing=standing_of(agent, connectors, isolation.measure(probe), ports),
+        restorable={
+            name: Restorable(each, standing_of(each, connectors, isolation.measure(probe), ports))
+            for name, each in bundles.items()
+        },
         indications=ports.indicators.of(namespace, agent.metadata.name),
         spending=ports.usages.of(namespace, agent.metadata.name),
         unreadable=frozenset(name for name, found in connectors.items() if found is None),
@@ -153,10 +158,13 @@ async def _instructions(agent: Agent, ports: Ports) -> str | None:
     return text
 
 
-def _connectors(agent: Agent, ports: Ports) -> dict[str, Connector | None]:
-    """The agent's Connectors, as far as they exist; None for what cannot be read, which is no fault of the Agent's."""
-    spec, namespace = agent.spec, agent.metadata.namespace
-    names = {spec.model.connector, *(grant.connector for grant in spec.tools)}
+def _connectors(forms: tuple[Agent, ...], ports: Ports) -> dict[str, Connector | None]:
+    """The Connectors of an agent in all these forms, as far as they exist.
+
+    None for what cannot be read, which is no fault of the Agent's.
+    """
+    namespace, specs = forms[0].metadata.namespace, [each.spec for each in forms]
+    names = {each.model.connector for each in specs} | {grant.connector for each in specs for grant in each.tools}
     bodies = ((name, ports.cache.get("Connector", namespace, name)) for name in sorted(names))
     return {name: _readable(Connector, body) for name, body in bodies if body is not None}
 

@@ -61,7 +61,7 @@ TABLES = (
     ),
     Table(
         "The margin of a step",
-        "By weights of 10, 25 and 50 %, each left after 20 tasks of the candidate; margin 10 points, at most 800 tasks. "
+        "By weights of 10, 25 and 50 %, each left after 20 tasks of the candidate; margin 10 points, at most 800. "
         "With `stepMargin` a weight is raised only once the candidate is shown to be worse by less than that.",
         ("failure rates", "stepMargin", "rolled back", "promoted", "median tasks", "median tasks of the candidate"),
         trials.steps,
