@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -47,3 +48,16 @@ TURNS = {
 def test_the_story_takes_each_of_its_turns(told: str, turn: str) -> None:
     """The program itself fails when one does not end as it must; here it is seen to be told."""
     assert turn in told
+
+
+_PAGE = ROOT / "docs" / "governance.md"
+_FENCE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("fence", _FENCE.findall(_PAGE.read_text()), ids=lambda text: text.splitlines()[0][-40:])
+def test_the_page_shows_what_the_story_tells(told: str, fence: str) -> None:
+    """Each line of the page in its order; `…` stands for what differs from run to run."""
+    lines = iter(" ".join(line.split()) for line in told.splitlines())
+    for wanted in fence.splitlines():
+        pattern = ".*".join(re.escape(part) for part in " ".join(wanted.split()).split("…"))
+        assert any(re.fullmatch(pattern, line) for line in lines), f"{wanted!r} is not in its place in:\n{told}"
