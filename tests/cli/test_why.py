@@ -173,3 +173,23 @@ def test_events_are_the_agents_own_and_the_warnings_of_its_pods() -> None:
     )
     found = why.events(facts(an_agent(), pods=(a_pod(),), events=told))
     assert [each.reason for each in found] == ["Pod4", "Agent1"]
+
+
+SAID = {
+    "ImagePinned": ("image not pinned", "OnlyOnNodes", "no registry has mine:1 by this name"),
+    "TrafficRouted": ("tasks are not split", "RouteNotFound", "there is no HTTPRoute support/refunds; create it"),
+}
+
+
+@pytest.mark.parametrize("type_", SAID)
+def test_what_a_condition_says_is_explained_with_a_step(type_: str) -> None:
+    """In the operator's words, and only while it is False."""
+    title, reason, message = SAID[type_]
+    body = _healthy()
+    body["status"]["conditions"].append(a_condition(type_, "False", reason, message))
+    story = why.story(facts(body, connectors=(ANSWERING,)), OPERATOR, T0)
+    cause = next(each for each in story.causes if each.title == title)
+    assert cause.text == message
+    assert cause.steps
+    body["status"]["conditions"][-1]["status"] = "True"
+    assert title not in _titles(why.story(facts(body, connectors=(ANSWERING,)), OPERATOR, T0))

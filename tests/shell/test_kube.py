@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proctor.plan.world import Deletion, Event
+from proctor.plan.world import Deletion, Edit, Event
 from proctor.shell import kube as shell_kube
 from proctor.shell.client import Conflict
 from proctor.shell.errors import Blocked, Lost, Retry
@@ -32,6 +32,13 @@ def deletion(uid: str) -> Deletion:
     return Deletion("v1", "ConfigMap", "support", "one", uid)
 
 
+def edit(version: str, weight: int = 20) -> Edit:
+    """An edit of the route's one weight, onto that version of it."""
+    guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+    write = {"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": weight}
+    return Edit("HTTPRoute", "support", "refunds", (guard, write))
+
+
 class Setup:
     """A port, with what is behind it."""
 
@@ -55,6 +62,7 @@ async def test_without_the_lease_nothing_is_written() -> None:
         setup.kube.apply(config()),
         setup.kube.apply_status(ABOUT),
         setup.kube.delete(deletion("u")),
+        setup.kube.edit(edit("1")),
         setup.kube.tell(ABOUT, Event("Reason", "words"), T0),
     ):
         with pytest.raises(Lost):
@@ -181,3 +189,42 @@ async def test_whether_there_are_rules(answer: Answer, expected: bool) -> None:
     setup.wire.next_answers = [answer]
     assert await setup.kube.has_rules() is expected
     assert setup.wire.seen[0].path == "/apis/monitoring.coreos.com/v1"
+
+
+def _with_route(setup: Setup) -> dict[str, Any]:
+    rules = [{"backendRefs": [{"name": "a", "weight": 0}], "timeouts": {"request": "9s"}}]
+    api = "gateway.networking.k8s.io/v1"
+    about = {"name": "refunds", "namespace": "support"}
+    body = {"apiVersion": api, "kind": "HTTPRoute", "metadata": about, "spec": {"rules": rules}}
+    return setup.store.create(body, "somebody")
+
+
+async def test_an_edit_changes_its_fields_and_nothing_else() -> None:
+    """Of somebody else's object, in the version that was seen."""
+    setup = Setup()
+    before = _with_route(setup)
+    after = await setup.kube.edit(edit(before["metadata"]["resourceVersion"]))
+    assert after["spec"]["rules"][0] == {"backendRefs": [{"name": "a", "weight": 20}], "timeouts": {"request": "9s"}}
+
+
+async def test_an_edit_of_another_version_is_refused() -> None:
+    """Somebody wrote in between: their change is looked at first."""
+    setup = Setup()
+    _with_route(setup)
+    with pytest.raises(Conflict):
+        await setup.kube.edit(edit("999"))
+
+
+async def test_an_edit_of_what_is_gone_is_tried_again_from_the_start() -> None:
+    """There may be another one soon."""
+    with pytest.raises(Retry):
+        await Setup().kube.edit(edit("1"))
+
+
+@pytest.mark.parametrize(("answer", "serves"), [(["httproutes"], True), (["grpcroutes"], False), (None, False)])
+async def test_whether_a_kind_is_there_is_asked(answer: list[str] | None, *, serves: bool) -> None:
+    """What cannot be asked is not there, until it is asked again."""
+    setup = Setup()
+    found = Answer(200, body={"resources": [{"name": each} for each in answer or ()]})
+    setup.wire.next_answers = [found if answer is not None else failure(404, "NotFound", "none")]
+    assert await setup.kube.serves("HTTPRoute") is serves

@@ -102,6 +102,18 @@ OF_UPGRADE: Final[Mapping[str, Remedy]] = {
     ),
 }
 
+OF_CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
+    "ImagePinned": (
+        "image not pinned",
+        "push the image to a registry, or name it by digest in spec.runtime.image",
+    ),
+    "TrafficRouted": (
+        "tasks are not split",
+        "kubectl describe httproute -n NAMESPACE NAME, and docs/rollouts.md, Weights in an HTTPRoute",
+    ),
+}
+"""Of a condition that is False: a title, and what a person does. Its message says the rest."""
+
 OF_POD: Final[Mapping[str, Remedy]] = {
     "ImagePullBackOff": Remedy(
         "the node cannot get the image: its name is wrong, or the registry wants a credential.",

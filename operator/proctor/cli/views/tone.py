@@ -25,7 +25,7 @@ _BY_READY = {
     ConditionStatus.FALSE: Tone.BAD,
     ConditionStatus.UNKNOWN: Tone.UNKNOWN,
 }
-_ONLY_A_WARNING = {"ActedOn", "Isolated", "DefinitionsPinned", "SLOCompliant", "ImagePinned"}
+_ONLY_A_WARNING = {"ActedOn", "Isolated", "DefinitionsPinned", "SLOCompliant", "ImagePinned", "TrafficRouted"}
 
 
 def of_condition(condition: Condition) -> Tone:

@@ -89,7 +89,7 @@ def _causes(facts: AgentFacts, view: AgentView, operator: Listing, now: datetime
     yield from _of_connectors(agent, view)
     yield from _of_objectives(agent, view)
     yield from _of_isolation(view)
-    yield from _of_image(agent)
+    yield from _of_conditions(agent)
     yield from _of_access(agent)
     if view.not_acted_on:
         text = f"this version keeps them, but does not act on them: {', '.join(view.not_acted_on)}"
@@ -243,12 +243,12 @@ def _of_isolation(view: AgentView) -> Iterator[Cause]:
         yield Cause(Tone.WARN, "weaker sandbox than asked", text)
 
 
-def _of_image(agent: Agent) -> Iterator[Cause]:
-    """What a tag stands for is no revision's own as long as nothing holds it."""
-    pinned = agent.status.condition("ImagePinned")
-    if pinned is not None and pinned.status == "False":
-        step = "push the image to a registry, or name it by digest in spec.runtime.image"
-        yield Cause(Tone.WARN, "image not pinned", pinned.message, (step,))
+def _of_conditions(agent: Agent) -> Iterator[Cause]:
+    """What the operator says in words of its own, and what a person does about it."""
+    for type_, (title, step) in remedies.OF_CONDITIONS.items():
+        found = agent.status.condition(type_)
+        if found is not None and found.status == "False":
+            yield Cause(Tone.WARN, title, found.message, (step,))
 
 
 def _of_access(agent: Agent) -> Iterator[Cause]:
