@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 
 import structlog
 import uvloop
-from kubernetes_asyncio.config.config_exception import ConfigException
 from pydantic import ValidationError
 
 from proctor_gateway.clock import SystemClock, instance_name
+from proctor_gateway.cluster import access
 from proctor_gateway.cluster.kubernetes import Kubernetes
 from proctor_gateway.logs import configure
 from proctor_gateway.serve import World, serve
@@ -48,7 +49,7 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings))
-    except ConfigException as exc:
+    except access.NoCluster as exc:
         log.error("there is no cluster to talk to", cause=str(exc))  # noqa: TRY400 - no bug, no traceback
         sys.exit(2)
 
@@ -58,7 +59,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Kubernetes.connected() as cluster:
+    async with Kubernetes.connected(access.found(os.environ)) as cluster:
         await serve(World(settings, cluster, SystemClock(), instance_name()), stop)
 
 

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from kubernetes_asyncio import client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from proctor_gateway.access import Identity
+from proctor_gateway.cluster.access import Access
 from proctor_gateway.cluster.kubernetes import Kubernetes
 from proctor_gateway.cluster.port import Event, Gone, Kind, SecretUnusable
 from proctor_gateway.errors import ClusterAway
@@ -51,11 +51,11 @@ class Api:
 async def server() -> AsyncIterator[tuple[Api, Kubernetes]]:
     """An API server and the gateway's way to it."""
     api = Api()
-    async with served(api.application()) as url:
-        configuration = client.Configuration(host=url)
-        configuration.api_key = {"BearerToken": "Bearer the-gateways-token"}
-        async with client.ApiClient(configuration) as http:
-            yield api, Kubernetes(http)
+    async with (
+        served(api.application()) as url,
+        Kubernetes.connected(Access(url, token=lambda: "the-gateways-token")) as kubernetes,
+    ):
+        yield api, kubernetes
 
 
 def page(names: list[str], version: str, following: str | None = None) -> JSONResponse:
@@ -204,6 +204,6 @@ async def test_a_server_that_does_not_answer_is_away(server: tuple[Api, Kubernet
     ):
         with pytest.raises(ClusterAway):
             await asking
-    async with client.ApiClient(client.Configuration(host="http://127.0.0.1:9")) as http:
+    async with Kubernetes.connected(Access("http://127.0.0.1:9")) as nobody:
         with pytest.raises(ClusterAway):
-            await Kubernetes(http).list(Kind.AGENT)
+            await nobody.list(Kind.AGENT)
