@@ -28,7 +28,8 @@ bench-gateway: ## the gateway's finished path on one core, beside a bare upstrea
 # AgentDojo brings the clients of several model providers along: it lives in an environment of this command's own.
 bench-agentdojo: ## AgentDojo's attacks against the policies, with a model that obeys every injection
 	@PYTHONPATH=operator:runtime:. uv run --no-project --isolated --python 3.11 --with agentdojo==0.1.35 --with pydantic \
-		--with pyyaml --with cel-expr-python --with phonenumbers --with python-stdnum python -m tests.bench.agentdojo.run $(if $(VERBOSE),-v)
+		--with pyyaml --with cel-expr-python --with jsonschema --with phonenumbers --with python-stdnum \
+		python -m tests.bench.agentdojo.run $(if $(VERBOSE),-v)
 
 .PHONY: bench-kills
 KILLS ?= 100

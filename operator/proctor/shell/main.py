@@ -259,7 +259,7 @@ async def _lead(process: _Process) -> None:
         if process.collector is not None:
             beside.append(group.create_task(process.collector.run()))
         if process.reporter is not None:
-            beside.append(group.create_task(process.reporter.run()))
+            beside.append(group.create_task(process.reporter.run(process.settings.report_seconds)))
         if process.accountant is not None:
             beside.append(group.create_task(process.accountant.run()))
         if process.certificates is not None:

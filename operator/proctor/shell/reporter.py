@@ -51,7 +51,7 @@ class Reporter:
         self._marks: dict[Key, str] = {}
         self._rounds = 0
 
-    async def run(self) -> None:
+    async def run(self, seconds: float = SECONDS) -> None:
         """Never returns."""
         while True:
             try:
@@ -59,7 +59,7 @@ class Reporter:
             except Exception:
                 # One bug must not end the reports for good.
                 log.exception("could not look at the reports")
-            await asyncio.sleep(SECONDS)
+            await asyncio.sleep(seconds)
 
     async def round(self) -> None:
         """Queues the reports of the agents of which something else is to be said."""

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     certificate_poll_seconds: Annotated[int, Field(ge=1, description="Between two looks at the certificates.")] = 30
     certificate_seconds: Annotated[int, Field(ge=10, description="Lifetime of a serving certificate.")] = 90 * 86_400
     authority_seconds: Annotated[int, Field(ge=20, description="Lifetime of what signs them.")] = 365 * 86_400
+    report_seconds: Annotated[int, Field(ge=1, description="Between two looks at the policy reports.")] = 60
     port: Annotated[int, Field(description="Of /metrics, /healthz and /readyz.")] = 8080
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
