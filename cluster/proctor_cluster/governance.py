@@ -72,6 +72,7 @@ def governance(settings: Settings) -> None:
 def _tell(cast: Cast) -> None:
     _show_what_is_refused(cast.stage)
     _show_a_question_to_people(cast)
+    _show_a_withdrawal(cast.stage)
     _show_an_injection(cast.stage)
     _show_a_budget_and_its_exception(cast.stage)
     _show_the_record(cast)
@@ -127,6 +128,18 @@ def _show_a_question_to_people(cast: Cast) -> None:
     say("The ledger of the payments, the newest entry of this order:")
     say(json.dumps(entries[0], indent=2))
     _demand(len(entries) == paid + 1 and entries[0]["amount"] == 150, f"not paid exactly once: {entries}")  # noqa: PLR2004
+
+
+def _show_a_withdrawal(stage: Stage) -> None:
+    stage.title("   A customer changes their mind while the question is open: nobody is asked any more")
+    task = stage.answered("invoke", _AGENT, _REFUND, *_AS_SHOP, "--async", "-o", "name").strip()
+    _reach(stage, task, "InputRequired")
+    _until(lambda: _question(stage, task) is not None, lambda: "no Approval")
+    name, _ = _asked(stage, task)
+    stage.proctor("tasks", _AGENT, "--cancel", task, *_AS_SHOP)
+    _until(lambda: _phase(stage, task) == "Withdrawn", lambda: f"the Approval: {_question(stage, task)}")
+    stage.proctor("approvals", name, "-n", _NAMESPACE)
+    stage.proctor("approvals", "-n", _NAMESPACE)
 
 
 def _show_an_injection(stage: Stage) -> None:
@@ -250,6 +263,11 @@ def _asked(stage: Stage, task: str) -> tuple[str, str]:
     if found is None:
         raise ClusterError(f"nobody is asked about task {task}")
     return found["metadata"]["name"], found["spec"]["subject"]["digest"]
+
+
+def _phase(stage: Stage, task: str) -> str:
+    found = _question(stage, task) or {}
+    return str(found.get("status", {}).get("phase"))
 
 
 def _is_over_budget(task: dict[str, Any]) -> bool:

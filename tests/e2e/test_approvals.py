@@ -130,7 +130,7 @@ def test_the_gateway_asks_no_more_and_decides_nothing(cluster: Installed, namesp
     assert "is neither one of spec.approvers.users" in str(
         vote(cluster, namespace, name, GATEWAY, status={"votes": [own]})
     )
-    assert withdraw(cluster, namespace, name) is None
+    assert vote(cluster, namespace, name, GATEWAY, status=WITHDRAWN) is None
     refusal = vote(cluster, namespace, name, "bob")
     assert refusal is not None
     assert "a vote changes nothing any more" in refusal
@@ -145,14 +145,4 @@ def test_what_is_decided_cannot_be_withdrawn(cluster: Installed, namespace: str,
     name = asked("question")
     assert vote(cluster, namespace, name, "bob") is None
     cluster.kubectl("-n", namespace, "wait", f"approval/{name}", "--for=jsonpath={.status.decision}=Approve")
-    assert withdraw(cluster, namespace, name) is not None
-
-
-def withdraw(cluster: Installed, namespace: str, name: str) -> str | None:
-    """The gateway writes as it does; None if it was taken, else why not."""
-    patch = ("--type=merge", "--subresource=status", "-p", json.dumps({"status": WITHDRAWN}))
-    try:
-        cluster.kubectl("-n", namespace, "patch", "approval", name, *patch, f"--as={GATEWAY}")
-    except CommandError as refused:
-        return str(refused)
-    return None
+    assert vote(cluster, namespace, name, GATEWAY, status=WITHDRAWN) is not None

@@ -44,7 +44,7 @@ class Api:
 
     def application(self) -> Starlette:
         """The ASGI application."""
-        return Starlette(routes=[Route("/{path:path}", self.answer, methods=["GET", "POST"])])
+        return Starlette(routes=[Route("/{path:path}", self.answer, methods=["GET", "POST", "PATCH"])])
 
 
 @pytest.fixture
@@ -191,6 +191,26 @@ async def test_a_token_is_reviewed(server: tuple[Api, Kubernetes], audience, ans
     assert found == (identity if accepted else None)
     spec = api.asked[0][4]["spec"]
     assert spec == {"token": "a-token", **({"audiences": [audience]} if audience else {})}
+
+
+@pytest.mark.parametrize("status", [200, 404, 403, 422], ids=["done", "gone", "not allowed", "decided meanwhile"])
+async def test_a_question_is_withdrawn(server: tuple[Api, Kubernetes], status: int):
+    """Only the phase and the reason are written; one that is gone or decided needs nothing."""
+    api, kubernetes = server
+    api.answers = [JSONResponse({"message": "no"}, status)]
+    await kubernetes.withdraw("support", "refunds-1", "task t has ended: Cancelled")
+    method, path, _, headers, body = api.asked[0]
+    assert (method, path) == ("PATCH", "/apis/proctor.dev/v1alpha1/namespaces/support/approvals/refunds-1/status")
+    assert headers["content-type"] == "application/merge-patch+json"
+    assert body == {"status": {"phase": "Withdrawn", "withdrawn": "task t has ended: Cancelled"}}
+
+
+async def test_a_question_that_cannot_be_withdrawn_now_is_tried_again(server: tuple[Api, Kubernetes]):
+    """The API server has a fault of its own."""
+    api, kubernetes = server
+    api.answers = [JSONResponse({"message": "etcd"}, 500)]
+    with pytest.raises(ClusterAway):
+        await kubernetes.withdraw("support", "refunds-1", "x")
 
 
 async def test_a_server_that_does_not_answer_is_away(server: tuple[Api, Kubernetes]):
