@@ -139,7 +139,7 @@ def test_an_image_by_digest_needs_nothing() -> None:
     by_digest = examples.agent(runtime={"image": f"registry.example/mine:1@sha256:{NOW}", "replicas": 3})
     world = begun(by_digest)
     plan = plan_agent(world, T0)
-    assert not plan.applies
+    assert not {"ControllerRevision", "Deployment"} & set(made(plan))
     assert plan.status is not None
     assert condition(plan, "ImagePinned") == ("True", "ByDigest")
     assert plan.status["revision"]["images"][0]["digest"] == f"sha256:{NOW}"
@@ -209,7 +209,7 @@ def test_what_serves_from_a_changed_nodes_image_says_so() -> None:
     plan = plan_agent(replace(world, pods=(pod(world, f"sha256:{LATER}"),)), T0)
     assert not plan.applies
     assert condition(plan, "ImagePinned") == ("False", "ImageChanged")
-    assert condition(plan, "Available")[0] == "True"
+    assert [condition(plan, each)[0] for each in ("Available", "Reconciling")] == ["True", "False"]
     assert [each.reason for each in plan.events] == ["ImageChanged"]
 
 
@@ -254,6 +254,18 @@ def test_what_served_by_its_tag_is_pinned_without_a_gap() -> None:
     assert of_kind(plan, "Deployment")["spec"]["replicas"] == 3
     assert container(of_kind(plan, "Deployment"))["image"] == PINNED
     assert plan.status is None or condition(plan, "Available")[0] == "True"
+
+
+def test_a_record_that_somebody_changed_is_mended() -> None:
+    """What the pods are made by is known from their Deployment, too, also while none of them is ready."""
+    world = serving()
+    bare = tuple(
+        {**each, "metadata": {**each["metadata"], "annotations": {}}} if each["kind"] == "ControllerRevision" else each
+        for each in world.children
+    )
+    plan = plan_agent(replace(world, children=bare, pods=()), T0)
+    assert made(plan) == ["ControllerRevision"]
+    assert of_kind(plan, "ControllerRevision")["metadata"]["annotations"][names.IMAGE] == PINNED
 
 
 def _as_before(child: Manifest) -> Manifest:

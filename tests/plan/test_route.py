@@ -94,10 +94,10 @@ WRITTEN: dict[str, tuple[list[Manifest], Any, list[list[int | None]]]] = {
         TRAFFIC,
         [[80, 5, 20]],
     ),
-    "Services of other names": (
+    "what is not of ours is nobody's to move": (
         [rule(backend("blue", 100), backend("green", 0)), PAIR],
-        {**TRAFFIC, "stableService": "blue", "candidateService": "green"},
-        [[80, 20], [100, 0]],
+        TRAFFIC,
+        [[100, 0], [80, 20]],
     ),
     "what is no Service is not meant": (
         [rule(backend(STABLE, 100, kind="ServiceImport", group="multicluster.x-k8s.io"), backend(CANDIDATE, 0)), PAIR],

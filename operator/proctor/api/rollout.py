@@ -9,7 +9,6 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from proctor.api import names
 from proctor.api.fields import (
     ATOMIC,
     SET,
@@ -196,18 +195,14 @@ class HTTPRouteReference(Spec):
     name: ObjectName
     """Its name."""
     rule_name: ObjectName | None = None
-    """The `name` of its one rule that is weighted. Absent: every rule that has both Services."""
+    """The `name` of its one rule that is weighted. Absent: every rule that has both of proctor's Services."""
 
 
 class TrafficRouting(Spec):
     """New tasks are split by an HTTPRoute, whose weights proctor writes, instead of by proctor's gateway."""
 
     http_route: HTTPRouteReference
-    """The route. Nothing of it is written but the weights of the two Services."""
-    stable_service: Name = names.STABLE_SERVICE
-    """The backend whose tasks go to the stable revision."""
-    candidate_service: Name = names.CANDIDATE_SERVICE
-    """The backend whose tasks go to the candidate."""
+    """Its weights of the Services proctor-gateway-stable and proctor-gateway-candidate are written, nothing else."""
 
 
 class Rollout(Spec):

@@ -18,17 +18,17 @@ _LONGEST = 300
 
 def gather(world: World) -> Evidence:
     """What is known of every revision that has a Deployment."""
-    images = image.images(world, revision.recorded(world.children).values())
+    images, stable = image.images(world, revision.recorded(world.children).values()), world.agent.status.revision.stable
     return Evidence(
         {
-            each: _seen(deployment, world.pods, each, images.get(each))
+            each: _seen(deployment, world.pods, each, images.get(each), serves=each == stable)
             for deployment in world.children
             if deployment["kind"] == "Deployment" and (each := label_of(deployment, names.REVISION))
         }
     )
 
 
-def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Image | None) -> Seen:
+def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Image | None, *, serves: bool) -> Seen:
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
     is_current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
@@ -37,7 +37,8 @@ def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Im
     problem = next(_problems(mine, deployment), None)
     other = image.changed(ran, mine, revision) if ran else None
     # Pods by a tag, before it is known what it is, prove nothing: others may be made of something else. Those that run
-    # something else than the revision did prove even less.
+    # something else than the revision did prove even less; of what serves, a condition says it.
+    other = image.changed(ran, mine, revision) if ran and not serves else None
     is_itself = ran is None or (not ran.is_awaited and image.is_made_with(deployment, ran) and other is None)
     return Seen(replicas, ready, is_current and is_itself, problem or other)
 

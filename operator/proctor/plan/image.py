@@ -85,7 +85,7 @@ def of_record(record: Manifest) -> Image:
 def _image(world: World, revision: Revision) -> Image:
     record = world.child("ControllerRevision", names.of_revision(world.agent.metadata.name, revision.hash))
     found = of_record(record) if record else Image(revision.spec["runtime"]["image"])
-    declared, kept = found.declared, found.kept
+    declared, kept = found.declared, found.kept or _made_with(world, revision)
     if _DIGEST in declared:
         return found
     ready = [each for each in _containers(world.pods, revision.hash) if each.get("ready")]
@@ -94,6 +94,18 @@ def _image(world: World, revision: Revision) -> Image:
     pulled = (each for each in told if _can_be_pulled(each, declared))
     better = next((each for each in pulled if kept is None or _is_manifest(kept, each)), None)
     return Image(declared, better or kept or next(iter(told), None), is_told=bool(ready))
+
+
+def _made_with(world: World, revision: Revision) -> str | None:
+    """The digest by which the revision's pods are made already: somebody may have taken it off the record."""
+    deployment = world.child("Deployment", names.of_revision(world.agent.metadata.name, revision.hash))
+    image = _image_in(deployment) if deployment else None
+    return image if image is not None and _can_be_pulled(image, revision.spec["runtime"]["image"]) else None
+
+
+def _image_in(deployment: Manifest) -> str | None:
+    containers = deployment["spec"].get("template", {}).get("spec", {}).get("containers", ())
+    return next((each["image"] for each in containers if each["name"] == CONTAINER), None)
 
 
 def _can_be_pulled(identity: str, declared: str) -> bool:
@@ -154,8 +166,7 @@ def changed(image: Image, pods: Iterable[Manifest], revision: str) -> str | None
 
 def is_made_with(deployment: Manifest, image: Image) -> bool:
     """Whether the pods that the Deployment makes run the revision's image."""
-    containers = deployment["spec"].get("template", {}).get("spec", {}).get("containers", ())
-    made = next((each["image"] for each in containers if each["name"] == CONTAINER), None)
+    made = _image_in(deployment)
     return made is None or made == image.runs
 
 

@@ -2,6 +2,8 @@
 
 The route is somebody else's. Its lists are atomic to server-side apply, so that whoever applies one weight owns all
 rules: weights are therefore written by JSON patch, one number each, onto exactly the version that was read.
+
+Only of the gateway's own doors: whoever may write an Agent must not, by it, move traffic between Services of others.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from proctor.api import names
 from proctor.api.rollout import TrafficRouting
 from proctor.plan import conditions
 from proctor.plan.conditions import Finding
@@ -70,7 +73,7 @@ def trouble(world: World) -> NoRoute | None:
     if not list(_pairs(world.route, traffic)):
         rule = f"rule {traffic.http_route.rule_name!r}" if traffic.http_route.rule_name else "no rule"
         has = "does not have both" if traffic.http_route.rule_name else "has both"
-        services = f"{traffic.stable_service} and {traffic.candidate_service}"
+        services = f"{names.STABLE_SERVICE} and {names.CANDIDATE_SERVICE}"
         return NoRoute("BackendsMissing", f"{place}: {rule} {has} of the Services {services} in its backendRefs")
     return next(_refused(world.route, place), None)
 
@@ -114,7 +117,7 @@ def _pairs(route: Manifest, traffic: TrafficRouting) -> Iterator[_Pair]:
         if wanted is not None and rule.get("name") != wanted:
             continue
         found = {_service(each): index for index, each in enumerate(rule.get("backendRefs", ()))}
-        stable, candidate = found.get(traffic.stable_service), found.get(traffic.candidate_service)
+        stable, candidate = found.get(names.STABLE_SERVICE), found.get(names.CANDIDATE_SERVICE)
         if stable is not None and candidate is not None:
             backends = rule["backendRefs"]
             weights = (backends[stable].get("weight", _UNSAID), backends[candidate].get("weight", _UNSAID))
