@@ -25,7 +25,7 @@ _STAGES: Final = {"received": "sent, the system has received it", "applied": "se
 _PASSING: Final = 12
 """So many effects at most pass a point before a gateway that is to die there does."""
 _END_SECONDS: Final = 240
-_PATIENCE_SECONDS: Final = 12
+_PATIENCE_SECONDS: Final = 30
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Campaign:
             ended = self.ended
             await asyncio.sleep(self.chance.uniform(0.3, 2))
             with contextlib.suppress(TimeoutError):
-                await eventually(lambda: self.ended > ended, self.chance.uniform(0, _PATIENCE_SECONDS))  # noqa: B023
+                await eventually(lambda: self.ended > ended, self.chance.uniform(2, _PATIENCE_SECONDS))  # noqa: B023
             if self.done < self.kills:
                 await self._kill()
         self.over = True
@@ -126,9 +126,9 @@ class Campaign:
     async def _kill(self) -> None:
         living = [each for each in self.town.gateways if each.is_up]
         drawn = self.chance.random()
-        if drawn < 0.35 or not living:
+        if drawn < 0.4 or not living:
             await self._kill_pod(self.chance.choice(sorted(self.town.pods)))
-        elif drawn < 0.75 and living[0].proxy is not None:
+        elif drawn < 0.85 and living[0].proxy is not None:
             await self._cut(self.chance.choice(living))
         else:
             gateway = self.chance.choice(living)
