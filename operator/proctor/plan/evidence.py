@@ -35,7 +35,6 @@ def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Im
     ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
     mine = [pod for pod in pods if label_of(pod, names.REVISION) == revision]
     problem = next(_problems(mine, deployment), None)
-    other = image.changed(ran, mine, revision) if ran else None
     # Pods by a tag, before it is known what it is, prove nothing: others may be made of something else. Those that run
     # something else than the revision did prove even less; of what serves, a condition says it.
     other = image.changed(ran, mine, revision) if ran and not serves else None
