@@ -72,7 +72,7 @@ def put(asker: Asker, intent: Intent, question: str, asking: Asking | None, now:
     subject: dict[str, Any] = call.model_dump(mode="json", by_alias=True)
     return ApprovalSpec(
         subject=Subject(digest=digest.sha256({"toolCall": subject}), tool_call=call),
-        question=f"{_sentence(question)} May {asker.agent} call {intent.connector}/{intent.name}?"[:4096],
+        question=f"May {asker.agent} call {intent.connector}/{intent.name}? {_sentence(question)}"[:4096],
         approvers=Approvers(users=whom.users, groups=whom.groups),
         quorum=whom.quorum,
         requested_by=asker.principal[:256],
