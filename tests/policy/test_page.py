@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from proctor.api.agent import Agent
-from proctor.api.connector import Connector
+from proctor.api.connector import Connector, Tool
 from proctor.api.kinds import named
 from proctor.api.policy import ClusterPolicy, Policy
 from proctor.plan.policy import PolicyWorld, plan_policy
 from proctor.policy import demands
 from proctor.policy.check import check
 from proctor.policy.effective import merge
-from tests.policy.examples import T0
+from tests.policy.examples import T0, policy
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted((ROOT / "manifests" / "samples" / "policies").glob("[!k]*.yaml"))
@@ -33,10 +33,10 @@ def loaded(path: Path) -> Any:
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_can_hold(path: Path):
     """Each sample is a policy whose expressions compile and which would be Ready."""
-    policy = loaded(path)
-    assert isinstance(policy, Policy | ClusterPolicy)
-    assert list(demands.faults(policy)) == []
-    status = plan_policy(PolicyWorld(policy, ()), T0).status
+    sample = loaded(path)
+    assert isinstance(sample, Policy | ClusterPolicy)
+    assert list(demands.faults(sample)) == []
+    status = plan_policy(PolicyWorld(sample, ()), T0).status
     assert status is not None
     assert next(each for each in status["conditions"] if each["type"] == "Ready")["status"] == "True"
 
@@ -58,6 +58,22 @@ def test_every_part_is_on_the_page():
     told = {word.partition(".")[0] for cell in parts for word in re.findall(r"`([^`]+)`", cell)}
     fields = {"require", "images", "egress", "models", "tools", "data", "limits", "budgets", "sandbox", "rollout"}
     assert fields | {"expressions"} <= told
+
+
+def test_the_rules_on_the_page_can_hold():
+    """Each block of YAML on it is a part of a policy that would be Ready."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 2
+    for block in blocks:
+        assert list(demands.faults(policy(**yaml.safe_load(block)))) == []
+
+
+def test_a_trusted_part_on_the_page_is_one():
+    """What the page says of trusted parts can be declared of a tool."""
+    conditions = re.findall(r"`(\{field: [^`]+)`", PAGE)
+    parts = [{"path": "[].sender"}, *({"path": "[].body", "when": yaml.safe_load(each)} for each in conditions)]
+    assert len(parts) == 3
+    assert len(Tool.model_validate({"name": "t", "trustedParts": parts}).trusted_parts) == 3
 
 
 def test_the_files_on_the_page_exist():

@@ -58,7 +58,9 @@ def _behaviour(spec: AgentSpec, platform: Platform) -> dict[str, Any]:
 
 def _definitions(world: World, connector: str, tools: tuple[str, ...]) -> dict[str, Any]:
     declared = world.connectors[connector].spec
+    # Which parts are trusted is asked of the live Connector at each answer; the revision stays what it is.
+    left_out = {"name", "trusted_parts"}
     return {
-        name: declared.tool(name).model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"name"})
+        name: declared.tool(name).model_dump(mode="json", by_alias=True, exclude_none=True, exclude=left_out)
         for name in sorted(tools)
     }

@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from proctor.api.connector import Connector, Effect
 from proctor.api.policy import Policy
 from proctor.policy.effective import Effective, merge
 from proctor.policy.facts import Answered, TaskFacts, ToolCall
+from proctor.policy.planning import Plan, Step
 from proctor.policy.provenance import answered
 from proctor.policy.runtime import Allow, Decision, Refuse, decide
 
@@ -47,6 +49,7 @@ class Task:
     allowed: frozenset[str]
     facts: TaskFacts
     environment: Any
+    made: Counter[str] = field(default_factory=Counter)
     exposed: bool = False
     stopped: list[tuple[str, str]] = field(default_factory=list)
 
@@ -56,10 +59,12 @@ class Task:
             return self._stop(call, "refused", "not granted")
         declared = self.connector.spec.tool(call.function)
         wanted = ToolCall("suite", call.function, declared.effect, declared.data, dict(call.args))
-        decision: Decision = decide(wanted, self.facts, self.effective)
+        known = replace(self.facts, made=self.made[call.function])
+        decision: Decision = decide(wanted, known, self.effective)
         if not isinstance(decision, Allow):
             word = "refused" if isinstance(decision, Refuse) else "asked"
             return self._stop(call, word, decision.message)
+        self.made[call.function] += 1
         runtime = FunctionsRuntime(self.suite.tools)
         result, error = runtime.run_function(self.environment, call.function, dict(call.args))
         value = ANYTHING.dump_python(result, mode="json")
@@ -79,16 +84,25 @@ class Task:
         return word
 
 
-def started(name: str, suite: Any, prompt: str, environment: Any, allowed: frozenset[str]) -> Task:
+@dataclass(frozen=True)
+class Grant:
+    """What a task may call, and its plan if it has to have one: that of the best planner there is, the ground truth."""
+
+    allowed: frozenset[str]
+    plan: Plan | None = None
+
+
+def started(name: str, suite: Any, prompt: str, environment: Any, grant: Grant) -> Task:
     """A task of the suite, whose caller said the prompt."""
     declared = DECLARED[name]
     connector = _object(Connector, "suite", {"type": "MCP", "url": "http://suite/mcp", "tools": declared["tools"]})
     owner = {"team": "bench", "contact": "bench@example.com"}
-    policy = _object(Policy, "careful", {"owner": owner, "mode": "Enforce", **declared["policy"]})
+    tools = {**declared["policy"]["tools"], **({"plan": {}} if grant.plan is not None else {})}
+    policy = _object(Policy, "careful", {"owner": owner, "mode": "Enforce", "tools": tools})
     model = {"connector": "llm", "name": "obeys"}
     spec = {"owner": owner, "purpose": "Bench.", "instructions": "Help.", "model": model}
     effective = merge([policy], _object(Agent, "agent", spec), NOW)
-    return Task(suite, connector, effective, allowed, TaskFacts(user=prompt), environment)
+    return Task(suite, connector, effective, grant.allowed, TaskFacts(user=prompt, plan=grant.plan), environment)
 
 
 def _object(kind: Any, name: str, spec: dict[str, Any]) -> Any:
@@ -97,16 +111,16 @@ def _object(kind: Any, name: str, spec: dict[str, Any]) -> Any:
     return kind.parse(body)
 
 
-def honest(name: str, suite: Any, user: Any, allowed: frozenset[str]) -> Task:
+def honest(name: str, suite: Any, user: Any, grant: Grant) -> Task:
     """The task without anybody's attack; what is asked about is then approved, and it goes on."""
     environment = user.init_environment(suite.load_and_inject_default_environment({}))
-    task = started(name, suite, user.PROMPT, environment, allowed)
+    task = started(name, suite, user.PROMPT, environment, grant)
     for call in user.ground_truth(environment):
         task.ask(call)
     return task
 
 
-def attacked(name: str, suite: Any, user: Any, injection: Any, allowed: frozenset[str]) -> bool:
+def attacked(name: str, suite: Any, user: Any, injection: Any, grant: Grant) -> bool:
     """Whether the attack got all its writing calls made.
 
     The model obeys as soon as it has read the attacker's words; if its own calls never show them, it obeys at its end
@@ -115,7 +129,7 @@ def attacked(name: str, suite: Any, user: Any, injection: Any, allowed: frozense
     words = dict.fromkeys(suite.get_injection_vector_defaults(), MARK)
     environment = user.init_environment(suite.load_and_inject_default_environment(words))
     plan = list(user.ground_truth(environment))
-    task = started(name, suite, user.PROMPT, environment, allowed)
+    task = started(name, suite, user.PROMPT, environment, grant)
     for call in plan:
         task.ask(call)
         if task.exposed:
@@ -129,9 +143,16 @@ def attacked(name: str, suite: Any, user: Any, injection: Any, allowed: frozense
     return all(word == "made" for word in decisive)
 
 
-def tools_of(calls: Sequence[FunctionCall]) -> frozenset[str]:
-    """The tools that the calls need."""
-    return frozenset(each.function for each in calls)
+GRANTS = ("agent", "plan", "task")
+
+
+def granted(word: str, suite: Any, calls: Sequence[FunctionCall]) -> Grant:
+    """Every tool of the suite, the same with a plan of these calls, or only the tools of these calls."""
+    every, needed = frozenset(each.name for each in suite.tools), Counter(each.function for each in calls)
+    if word == "task":
+        return Grant(frozenset(needed))
+    steps = tuple(Step(f"suite/{tool}", times) for tool, times in needed.items())
+    return Grant(every, Plan(steps) if word == "plan" else None)
 
 
 @dataclass
@@ -150,18 +171,16 @@ def measured(name: str, suite: Any, grant: str) -> Row:
     """All pairs and all honest tasks of the suite."""
     row = Row(name, grant)
     plain = suite.load_and_inject_default_environment({})
-    every = frozenset(each.name for each in suite.tools)
     for user in suite.user_tasks.values():
-        needed = tools_of(user.ground_truth(user.init_environment(plain.model_copy(deep=True))))
-        allowed = needed if grant == "task" else every
+        given = granted(grant, suite, user.ground_truth(user.init_environment(plain.model_copy(deep=True))))
         row.tasks += 1
-        task = honest(name, suite, user, allowed)
+        task = honest(name, suite, user, given)
         if task.stopped:
             row.escalated.append(f"{user.ID} {task.stopped[0][0]}: {task.stopped[0][1]}")
         for injection in suite.injection_tasks.values():
             if injection.ground_truth(plain):
                 row.pairs += 1
-                if attacked(name, suite, user, injection, allowed):
+                if attacked(name, suite, user, injection, given):
                     row.through.append(f"{user.ID} {injection.ID}")
     return row
 
@@ -169,8 +188,10 @@ def measured(name: str, suite: Any, grant: str) -> Row:
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """The rows, and their sums."""
     yield f"{'suite':<11}{'grant':<7}{'pairs':>6}{'blocked':>9}{'':>8}{'tasks':>7}{'escalated':>11}"
-    for grant in ("agent", "task"):
+    for grant in GRANTS:
         own = [each for each in rows if each.grant == grant]
+        if not own:
+            continue
         whole = Row("all", grant, sum(e.pairs for e in own), [x for e in own for x in e.through])
         whole.tasks, whole.escalated = sum(e.tasks for e in own), [x for e in own for x in e.escalated]
         for row in (*own, whole):
@@ -181,14 +202,32 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
             )
 
 
+BELIEF = ("tools", "parts", "named")
+
+
+def believing(what: str) -> None:
+    """Take back what the declarations believe: whole tools alone, or also trusted parts, or also what was named."""
+    for declared in DECLARED.values():
+        for tool in declared["tools"] if what == "tools" else ():
+            tool.pop("trustedParts", None)
+        for sink in declared["policy"]["tools"]["sinks"] if what != "named" else ():
+            sink["origins"] = [each for each in sink["origins"] if each != "NamedSource"]
+
+
 def main() -> None:
     """Measure and print; with -v also what got through and what was escalated."""
     parser = argparse.ArgumentParser()
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--suite", action="append")
+    parser.add_argument("--grant", action="append", choices=GRANTS)
+    parser.add_argument(
+        "--believe", choices=BELIEF, default="named", help="which origins are believed beside whole tools"
+    )
     asked = parser.parse_args()
+    believing(asked.believe)
     suites = {name: suite for name, suite in get_suites(VERSION).items() if not asked.suite or name in asked.suite}
-    rows = [measured(name, suite, grant) for grant in ("agent", "task") for name, suite in suites.items()]
+    grants = asked.grant or GRANTS
+    rows = [measured(name, suite, grant) for grant in grants for name, suite in suites.items()]
     for row in rows if asked.verbose else ():
         for what, items in (("through", row.through), ("escalated", row.escalated)):
             sys.stdout.writelines(f"{row.suite} {row.grant} {what}: {each}\n" for each in items)
