@@ -64,7 +64,8 @@ def test_a_changed_instruction_is_a_new_revision_beside_the_old() -> None:
     told = _forecast(a_settled_realm(an_agent(), a_connector()), an_agent(instructions="You decide well."))
     assert [each.path for each in told.revision.behaviour] == ["instructions"]
     assert _objects(told.now) == [("create", "ControllerRevision"), ("create", "ConfigMap"), ("create", "Deployment")]
-    assert set(_objects(told.later)) == {("delete", "Deployment"), ("delete", "ConfigMap")}
+    gone = {("delete", "Deployment"), ("delete", "ConfigMap")}
+    assert set(_objects(told.later)) == {*gone, ("change", "PodDisruptionBudget")}
     assert "beside" in told.story[0]
     assert told.revision.number == 2
 

@@ -62,7 +62,8 @@ STEPS: list[dict[str, Any]] = [
 EXAM, REPLAY, MIRROR, FIRST, PAUSE, SECOND, LAST = range(7)
 READY = Seen(wanted=1, ready=1, is_current=True)
 WHOLE = Seen(wanted=2, ready=2, is_current=True)
-DOWN = Seen(wanted=2, ready=0, is_current=True)
+DOWN = Seen(wanted=2, ready=0, is_current=True, away_since=T0)
+RESTARTING = replace(DOWN, away_since=NOW - timedelta(minutes=9))
 CRASHING = Seen(wanted=1, ready=0, is_current=True, problem="CrashLoopBackOff: Error, exit code 1")
 QUIET = Traffic(is_withdrawn=False, in_flight=0, begun=30)
 
@@ -188,10 +189,35 @@ GOES: dict[str, tuple[Rollout, Evidence, Rollout]] = {
         seen(revisions={STABLE: DOWN, CANDIDATE: READY}),
         AwaitingApproval(at(LAST, since=NOW, offset=30)),
     ),
-    "stable is down, but the candidate has had too few tasks: holds": (
+    "stable is down, so the candidate had few tasks: on without them": (
         Collecting(at(SECOND)),
         seen(revisions={STABLE: DOWN, CANDIDATE: READY}, capital=FEW),
+        AwaitingApproval(at(LAST, since=NOW, offset=5)),
+    ),
+    "stable is down, but the candidate has not been here for long: holds": (
+        Collecting(at(SECOND, since=NOW - timedelta(minutes=9))),
+        seen(revisions={STABLE: DOWN, CANDIDATE: READY}),
+        Collecting(at(SECOND, since=NOW - timedelta(minutes=9))),
+    ),
+    "stable is away for a moment: holds": (
         Collecting(at(SECOND)),
+        seen(revisions={STABLE: RESTARTING, CANDIDATE: READY}),
+        Collecting(at(SECOND)),
+    ),
+    "stable is down, and the candidate is not well: holds": (
+        Collecting(at(SECOND)),
+        seen(revisions={STABLE: DOWN, CANDIDATE: replace(READY, ready=0)}),
+        Collecting(at(SECOND)),
+    ),
+    "stable is down: there is nothing to copy": (
+        Mirroring(at(MIRROR)),
+        seen(revisions={STABLE: DOWN, CANDIDATE: READY}, mirror=RUNNING),
+        Collecting(at(FIRST, since=NOW, offset=30)),
+    ),
+    "stable is away for a moment: copies are waited for": (
+        Mirroring(at(MIRROR)),
+        seen(revisions={STABLE: RESTARTING, CANDIDATE: READY}, mirror=RUNNING),
+        Mirroring(at(MIRROR)),
     ),
     "pausing: goes on": (Paused(at(PAUSE), NOW + timedelta(1)), seen(), Paused(at(PAUSE), NOW + timedelta(1))),
     "a pause without an end: goes on": (Paused(at(PAUSE), None), seen(), Paused(at(PAUSE), None)),

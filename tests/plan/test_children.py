@@ -48,7 +48,7 @@ def made(agent: Agent, platform: Platform = PLATFORM) -> list[Manifest]:
     return [
         children.make_service_account(agent),
         children.make_network_policy(agent, platform),
-        children.make_disruption_budget(agent),
+        children.make_disruption_budget(agent, first.hash),
         children.make_controller_revision(agent, first, 1),
         children.make_config(agent, first),
         children.make_deployment(agent, first, 2, platform),

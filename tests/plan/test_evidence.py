@@ -67,6 +67,30 @@ def test_readiness_is_counted(of: Manifest, *, is_ready: bool) -> None:
     assert found.all_ready == is_ready
 
 
+def not_ready(minute: int) -> Manifest:
+    """A pod that stopped being ready in that minute."""
+    turned = {"type": "Ready", "status": "False", "lastTransitionTime": f"2026-11-02T08:{minute:02}:00Z"}
+    return pod(conditions=(turned,))
+
+
+UNAVAILABLE = {"type": "Available", "status": "False", "lastTransitionTime": "2026-11-02T08:09:00Z"}
+AWAY: dict[str, tuple[tuple[Manifest, ...], Manifest, int | None]] = {
+    "one is ready": ((not_ready(3),), deployment(readyReplicas=1, updatedReplicas=2), None),
+    "the last one stopped": ((not_ready(3), not_ready(5)), deployment(), 5),
+    "a pod that never was ready counts from its start": ((pod(),), deployment(), 0),
+    "no pod can be made": ((), deployment(conditions=[UNAVAILABLE]), 9),
+    "nobody can say": ((), deployment(), None),
+}
+
+
+@pytest.mark.parametrize(("pods", "of", "minute"), AWAY.values(), ids=list(AWAY))
+def test_since_when_nobody_serves(pods: tuple[Manifest, ...], of: Manifest, minute: int | None) -> None:
+    """From the last pod that stopped being ready: a restart must not look like a revision that is down."""
+    found = seen(*pods, of=of)
+    assert found is not None
+    assert found.away_since == (None if minute is None else examples.after(minutes=minute))
+
+
 def test_without_a_deployment_nothing_is_known() -> None:
     """That is not the same as nothing being ready."""
     assert evidence.gather(examples.world()).of("r1") is None

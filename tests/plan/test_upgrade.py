@@ -165,6 +165,27 @@ def test_a_good_candidate_becomes_stable() -> None:
     assert it.status["rollout"]["lastOutcome"]["type"] == "Promoted"
 
 
+def test_a_candidate_uses_up_no_disruption() -> None:
+    """What may be missing is counted of the pods that serve: one that does not get ready keeps no node from a drain."""
+    it = Upgraded()
+    stable = it.status["revision"]["stable"]
+
+    def counted() -> Any:
+        budget = next(each for each in it.world.children if each["kind"] == "PodDisruptionBudget")
+        return budget["spec"]["selector"]["matchLabels"][names.REVISION]
+
+    it.until("Collecting")
+    candidate = it.status["revision"]["candidate"]
+    assert counted() == stable
+    it.serve(10)
+    it.step(12)
+    it.answer("Approve")
+    it.step()
+    it.serve(150)
+    it.until("Watching")
+    assert counted() == candidate
+
+
 def test_a_bad_candidate_is_withdrawn_in_order() -> None:
     """Weight 0 first; its pods go last; then the status says what happened, and Available stays."""
     it = Upgraded()

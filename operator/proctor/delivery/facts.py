@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from proctor.api import digest
@@ -76,6 +76,8 @@ class Seen:
     is_current: bool
     problem: str | None = None
     """What the first unhappy pod says of itself, e.g. `ImagePullBackOff: …`."""
+    away_since: datetime | None = None
+    """Since when none of its pods has been ready; None if one is, or if nobody can say."""
 
     @property
     def all_ready(self) -> bool:
@@ -185,3 +187,9 @@ class Evidence:
         """Whether the revision should have pods, and none of them is ready."""
         seen = self.of(revision)
         return seen is not None and seen.is_current and seen.wanted > 0 and seen.ready == 0
+
+    def is_down(self, revision: str, patience: timedelta, now: datetime) -> bool:
+        """Whether it has been away for so long that this is no restart of a pod any more."""
+        seen = self.of(revision)
+        since = seen.away_since if seen is not None and self.is_away(revision) else None
+        return since is not None and now - since >= patience

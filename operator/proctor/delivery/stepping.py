@@ -159,9 +159,11 @@ def _tried(
     evidence: Evidence,
     now: datetime,
 ) -> Decision:
-    if trial is None or trial.result is Result.RUNNING:
-        return Decision(rollout)
     place, candidate = rollout.place, rollout.place.upgrade.candidate
+    if trial is None or trial.result is Result.RUNNING:
+        if isinstance(rollout, Mirroring) and _is_alone(place.upgrade, wanted, evidence, now):
+            return advanced(place, wanted, evidence, now, f"{place.upgrade.stable} is down: there is nothing to copy")
+        return Decision(rollout)
     if trial.result is Result.FAILED:
         exposed = is_exposed(rollout, wanted, evidence)
         type_ = OutcomeType.ROLLED_BACK if exposed else OutcomeType.FAILED
@@ -195,8 +197,8 @@ def _collecting(
     # What may have no more tasks may have no larger share of them either.
     if is_ripe and not is_over and not wanted.is_last_weight(place.step) and verdict.figures.may_rise:
         return advanced(place, wanted, evidence, now, f"{seen} tasks, and no evidence of harm")
-    if is_ripe and evidence.is_away(place.upgrade.stable) and evidence.is_ready(place.upgrade.candidate):
-        # A stable revision that is down gives no evidence, and must not keep out a candidate that is well.
+    if now >= ripe_at and _is_alone(place.upgrade, wanted, evidence, now):
+        # No task either: the gateway draws arms only while both revisions could take the task.
         return advanced(place, wanted, evidence, now, f"{place.upgrade.stable} is down, and the candidate is well")
     if isinstance(verdict, statistics.Collecting) and (verdict.then or verdict.is_spent):
         then = verdict.then or OnInconclusive.HOLD
@@ -306,6 +308,15 @@ def _danger(rollout: OnStep, evidence: Evidence, verdict: Verdict | None) -> Cau
     if seen is not None and seen.is_crashing:
         return Cause(OutcomeType.ROLLED_BACK, "CrashLoop", f"{upgrade.candidate}: {seen.problem}")
     return None
+
+
+def _is_alone(upgrade: Upgrade, wanted: Wanted, evidence: Evidence, now: datetime) -> bool:
+    """Whether stable is down for good and the candidate is well.
+
+    Then there is nothing to compare it with, and nobody is served: what is broken must not keep out what mends it.
+    """
+    patience = wanted.rules.progress_deadline
+    return evidence.is_ready(upgrade.candidate) and evidence.is_down(upgrade.stable, patience, now)
 
 
 def _worst(verdict: Verdict | None) -> tuple[str | None, float | None]:

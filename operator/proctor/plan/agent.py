@@ -108,7 +108,7 @@ def _desired(world: World, rollout: Rollout, known: dict[str, Revision], wanted:
     return (
         children.make_service_account(agent),
         children.make_network_policy(agent, platform),
-        children.make_disruption_budget(agent),
+        children.make_disruption_budget(agent, phases.live_revisions(rollout)[0]),
         *(children.make_controller_revision(agent, each, _number(world, each), images[each.hash]) for each in live),
         *(children.make_config(agent, each) for each in live),
         *(children.make_deployment(agent, each, sizes[each.hash], platform, images[each.hash]) for each in live),

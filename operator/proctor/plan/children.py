@@ -67,13 +67,21 @@ def fence(selector: dict[str, str], platform: Platform) -> dict[str, Any]:
     }
 
 
-def make_disruption_budget(agent: Agent) -> Manifest:
-    """One pod at a time may be evicted."""
+def make_disruption_budget(agent: Agent, serving: str) -> Manifest:
+    """Of the pods that serve one at a time may be evicted; those of a candidate do not count.
+
+    A candidate that does not get ready would use up what may be missing, and so keep a node from being drained. Nor
+    does a pod that is not ready do any work that an eviction could disrupt.
+    """
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": _metadata(agent, names.of_agent(agent.metadata.name)),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {names.AGENT: agent.metadata.name}}},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": {names.AGENT: agent.metadata.name, names.REVISION: serving}},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from proctor.api import names
@@ -39,7 +40,27 @@ def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Im
     # something else than the revision did prove even less; of what serves, a condition says it.
     other = image.changed(ran, mine, revision) if ran and not serves else None
     is_itself = ran is None or (not ran.is_awaited and image.is_made_with(deployment, ran) and other is None)
-    return Seen(replicas, ready, is_current and is_itself, problem or other)
+    away = None if ready else _away_since(mine, deployment)
+    return Seen(replicas, ready, is_current and is_itself, problem or other, away)
+
+
+def _away_since(pods: Iterable[Manifest], deployment: Manifest) -> datetime | None:
+    """When the last pod stopped being ready; a pod that never was counts from its start."""
+    conditions = (deployment.get("status", {}).get("conditions", ()), "Available")
+    times = [_turned(each.get("status", {}).get("conditions", ()), "Ready") or _begun(each) for each in pods]
+    known = [each for each in times or [_turned(*conditions)] if each]
+    return max(known, default=None)
+
+
+def _turned(conditions: Iterable[dict[str, Any]], type_: str) -> datetime | None:
+    found = (each for each in conditions if each["type"] == type_ and each["status"] != "True")
+    text = next((each.get("lastTransitionTime") for each in found), None)
+    return datetime.fromisoformat(text) if text else None
+
+
+def _begun(pod: Manifest) -> datetime | None:
+    text = pod["metadata"].get("creationTimestamp")
+    return datetime.fromisoformat(text) if text else None
 
 
 def _problems(pods: Iterable[Manifest], deployment: Manifest) -> Iterator[str]:
