@@ -34,8 +34,8 @@ bench-agentdojo: ## AgentDojo's attacks against the policies, with a model that 
 .PHONY: bench-kills
 KILLS ?= 100
 STORE ?= sqlite
-bench-kills: ## KILLS random kill -9 of gateways and agents on STORE, and how often each effect was done
-	@uv run python -m tests.bench.kills --kills $(KILLS) --store $(STORE)
+bench-kills: ## KILLS of gateways, agents and connections to STORE, and how often each effect was done; RUNS_FILE= adds runs up
+	@uv run python -m tests.bench.kills --kills $(KILLS) --store $(STORE) $(if $(SEED),--seed $(SEED)) $(if $(RUNS_FILE),--runs $(RUNS_FILE))
 
 .PHONY: bench-rollout-kills
 bench-rollout-kills: ## kill -9 of operator, gateway and both at every phase of an upgrade, on a real Kubernetes; PHASE=draining picks some

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -142,16 +143,23 @@ def start(file: Path, settings: Settings, log: IO[bytes] | None = None, **extra:
     command = [sys.executable, "-m", "tests.gateway.program", str(file)]
     environment = {**os.environ, **environment_of(settings), **extra}
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        _await_ready(process, settings.internal_port)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return Gateway(process, settings)
+
+
+def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
     until = time.monotonic() + 60
     while True:
         assert process.poll() is None, "the gateway ended at its start"
         assert time.monotonic() < until, "the gateway did not become ready"
-        try:
-            ready = httpx2.get(f"http://127.0.0.1:{settings.internal_port}/readyz", trust_env=False)
-            if ready.status_code == 200:
-                return Gateway(process, settings)
-        except httpx2.HTTPError:
-            pass
+        with contextlib.suppress(httpx2.HTTPError):
+            if httpx2.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
+                return
         time.sleep(0.05)
 
 
