@@ -24,16 +24,35 @@ class Victims:
         self._kinds = kinds
         for kind in kinds:
             _renew(cluster, kind)
-        self._pids = [pid for kind in kinds for pod in _pods(cluster, kind) for pid in _pids(pod)]
+        self._pids = _all_pids(cluster, kinds)
 
     def kill(self) -> None:
         """No time to finish anything. Whoever is already dead is no fault."""
-        for pid in self._pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for kind in () if self._pids else self._kinds:
-            words = ("delete", "pod", "-l", _selector(kind), "--grace-period=0", "--force", "--wait=false")
-            self._cluster.kubectl("-n", install.NAMESPACE, *words)
+        if not _end(self._pids):
+            _forget(self._cluster, self._kinds)
+
+
+def kill_again(cluster: Cluster, kinds: Sequence[str]) -> None:
+    """Kills those that run now, wherever they come from, and their pods with them: others start without a pause."""
+    _end(_all_pids(cluster, kinds))
+    _forget(cluster, kinds)
+
+
+def _end(pids: Sequence[int]) -> int:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(pids)
+
+
+def _forget(cluster: Cluster, kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        words = ("delete", "pod", "-l", _selector(kind), "--grace-period=0", "--force", "--wait=false")
+        cluster.kubectl("-n", install.NAMESPACE, *words)
+
+
+def _all_pids(cluster: Cluster, kinds: Sequence[str]) -> list[int]:
+    return [pid for kind in kinds for pod in _pods(cluster, kind) for pid in _pids(pod)]
 
 
 def _renew(cluster: Cluster, kind: str) -> None:

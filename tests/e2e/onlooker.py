@@ -27,6 +27,8 @@ class Onlooker:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._deeds: list[tuple[Callable[[Manifest], bool], Callable[[], None]]] = []
+        self.done = 0
+        """Deeds that were done."""
         self.seen: list[tuple[datetime, Manifest]] = []
         """Statuses, each with the time at which it was seen first."""
 
@@ -40,13 +42,8 @@ class Onlooker:
         self._is_over.set()
 
     def at(self, moment: Callable[[Manifest], bool], deed: Callable[[], None]) -> None:
-        """When a status is of that moment, the deed is done, once; a later one waits for those before it."""
+        """When a status is of that moment, the deed is done, once."""
         self._deeds.append((moment, deed))
-
-    @property
-    def waits(self) -> bool:
-        """Whether a deed is not done yet."""
-        return bool(self._deeds)
 
     @property
     def last(self) -> Manifest:
@@ -74,5 +71,7 @@ class Onlooker:
         if status == self.last:
             return
         self.seen.append((datetime.now(UTC), status))
-        while self._deeds and self._deeds[0][0](status):
-            self._deeds.pop(0)[1]()
+        for each in [each for each in self._deeds if each[0](status)]:
+            self._deeds.remove(each)
+            each[1]()
+            self.done += 1

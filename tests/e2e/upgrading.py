@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,13 +15,13 @@ from tests.delivery.exposure import Begun, Stage, excesses, stage_of
 from tests.e2e import voting
 from tests.e2e.conftest import Installed
 from tests.e2e.declared import Manifest, Namespace
-from tests.e2e.killing import Victims
+from tests.e2e.killing import Victims, kill_again
 from tests.e2e.onlooker import Onlooker
 from tests.e2e.recorded import rows
 from tests.e2e.shoppers import Shoppers
 from tests.e2e.tracks import Moment, Track
 
-_SECONDS = 240.0
+_SECONDS = 500.0
 _PERIOD = 0.2
 _NAME = "clerk"
 _LIVE = (
@@ -38,6 +38,8 @@ class Kill:
 
     moment: Moment
     victims: tuple[str, ...]
+    is_again: bool = False
+    """Whether they died before in the same upgrade: a kubelet would let them wait ever longer."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Played:
     excesses: tuple[str, ...]
     is_seen_through: bool
     """Whether the same tasks would be told of as too many, had each step allowed half of what it did."""
+    kills: int
     seconds: float
 
     @property
@@ -69,12 +72,13 @@ class Played:
 
     def __str__(self) -> str:
         names = " > ".join(dict.fromkeys(each.name for each in self.stages))
-        return f"{self.outcome[0]} in {self.seconds:.0f} s, {self.exposed} of {len(self.begun)} tasks exposed: {names}"
+        told = f"{self.outcome[0]} in {self.seconds:.0f} s, {self.kills} kills"
+        return f"{told}, {self.exposed} of {len(self.begun)} tasks exposed: {names}"
 
 
 def play(cluster: Installed, shop: Namespace, track: Track, kills: Sequence[Kill] = ()) -> Played:
     """Has a candidate tried; kills as it is told; returns when it is over. Raises AssertionError if it hangs."""
-    victims = [Victims(cluster.cluster, each.victims) for each in kills]
+    deeds = [(each.moment, _deed(cluster, each)) for each in kills]
     before = shop.agent(_NAME)["status"]
     asked = [track.question]
     began = time.monotonic()
@@ -82,8 +86,8 @@ def play(cluster: Installed, shop: Namespace, track: Track, kills: Sequence[Kill
         Onlooker(cluster.client, shop.name, _NAME) as onlooker,
         Shoppers(cluster.cluster, shop.name, _NAME, question=lambda mark: f"{asked[0]} {mark}") as shoppers,
     ):
-        for each, doomed in zip(kills, victims, strict=True):
-            onlooker.at(each.moment, doomed.kill)
+        for moment, deed in deeds:
+            onlooker.at(moment, deed)
         _apply(shop, track)
         candidate = _followed(shop, onlooker, track, before, asked)
         answered = frozenset(phase for _, phase in shoppers.ended)
@@ -104,8 +108,15 @@ def play(cluster: Installed, shop: Namespace, track: Track, kills: Sequence[Kill
         answered,
         tuple(excesses(rollout, stages, begun)),
         any(excesses(rollout, halved, begun)),
+        onlooker.done,
         seconds,
     )
+
+
+def _deed(cluster: Installed, kill: Kill) -> Callable[[], None]:
+    if kill.is_again:
+        return lambda: kill_again(cluster.cluster, kill.victims)
+    return Victims(cluster.cluster, kill.victims).kill
 
 
 def _apply(shop: Namespace, track: Track) -> None:
@@ -134,7 +145,7 @@ def _followed(shop: Namespace, onlooker: Onlooker, track: Track, before: Manifes
             answered.add(question)
         if revision.get("stable") == candidate:
             asked[0] = track.after
-        is_over = (rollout.get("lastOutcome") or {}).get("revision") == candidate and not onlooker.waits
+        is_over = (rollout.get("lastOutcome") or {}).get("revision") == candidate
         if is_over and rollout.get("phase") in {"Settled", "Failed"}:
             return candidate
     raise AssertionError(f"not over within {_SECONDS} s: {json.dumps(onlooker.last.get('rollout'), indent=1)}")
