@@ -15,6 +15,7 @@ from proctor.policy.demands import dumped
 from proctor.policy.effective import Effective, merge
 from proctor.policy.facts import Answered, ModelCall, TaskFacts, ToolCall
 from proctor.policy.finding import Finding
+from proctor.policy.planning import Plan, Step
 from proctor.policy.provenance import answered, value_of
 from proctor.policy.runtime import Allow, Ask, Decision, Refuse, decide
 from proctor.policy.selection import AnyPolicy
@@ -102,13 +103,16 @@ def calls(
     """The calls that would end differently. What a task had read is taken from its own earlier calls.
 
     What a model was told is not recorded, so keys and personal data in it are not looked for; of long results only
-    the beginning is known, so a value of a trusted tool may count as of unknown origin.
+    the beginning is known, so a value of a trusted tool may count as of unknown origin. What a task would have planned
+    nobody knows: all that it called counts as planned.
     """
     before, after = _effective(place, policies, now), _effective(place, replaced(policies, tried), now)
     body = dumped(place.agent)
     found: list[Tried] = []
     for task, asked in made:
-        facts = TaskFacts(user=_text(task.input), operator=place.agent.spec.instructions or "", body=_body(task))
+        plan = Plan(tuple(Step(f"{each.connector}/{each.name}", len(asked)) for each in asked))
+        operator = place.agent.spec.instructions or ""
+        facts = TaskFacts(user=_text(task.input), operator=operator, body=_body(task), plan=plan)
         for call in asked:
             meant = _call(place, call)
             if meant is None:
