@@ -11,7 +11,8 @@ from proctor.plan.agent import plan_agent
 from proctor.plan.world import Isolation, Platform, World
 from tests.bench.fleet.api import Body
 
-AGENT_IMAGE = "localhost/proctor-agent:bench"
+AGENT_IMAGE = f"localhost/proctor-agent@sha256:{'0' * 64}"
+"""By digest, as docs/install.md has it: of a tag two more writes would tell what it was."""
 PER_NAMESPACE = 20
 _INSTRUCTIONS = """\
 You decide refund requests of customers, round {round}. Look up the customer and the order first.
