@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from rich.text import Text
-from typer.core import TyperGroup
 
 from proctor.cli.errors import CliError
+from proctor.cli.grouping import Lazy, group
 from proctor.cli.terminal import Terminal
 from proctor.cli.wording import printable
 
@@ -33,23 +32,10 @@ VERBS = (
 """In the order of a day's work; each is the function, or the `app`, of the module of that name in `verbs`."""
 
 
-class Verbs(TyperGroup):
-    """Loads the verb that is asked for alone; expected failures end in words, never in a traceback."""
+class Verbs(Lazy):
+    """Expected failures end in words, never in a traceback."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the parent's signature
-        """The names of the verbs."""
-        return list(VERBS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the parent's signature
-        """The verb; None if there is none of that name."""
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"proctor.cli.verbs.{cmd_name}")
-        if hasattr(module, "app"):
-            return typer.main.get_command(module.app)
-        one = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-        one.command(name=cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(getattr(module, cmd_name))
-        return typer.main.get_command(one)
+    modules: ClassVar = {verb: f"proctor.cli.verbs.{verb}" for verb in VERBS}
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb. What it raises as a CliError is told on standard error."""
@@ -69,16 +55,11 @@ def tell(error: CliError) -> None:
     terminal.note(lines)
 
 
-app = typer.Typer(
-    name=_NAME,
-    cls=Verbs,
-    help="See, ask and understand the AI agents that proctor runs in this cluster.",
-    epilog="Exit codes of every verb: 0 yes · 1 error · 2 usage · 3 no, not so · 4 not found · 5 denied · 6 timeout",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = group(
+    _NAME,
+    "See, ask and understand the AI agents that proctor runs in this cluster.",
+    Verbs,
+    "Exit codes of every verb: 0 yes · 1 error · 2 usage · 3 no, not so · 4 not found · 5 denied · 6 timeout",
 )
 
 

@@ -12,14 +12,14 @@ from rich.text import Text
 
 from proctor.cli.draw.fleet import pod_count
 from proctor.cli.draw.parts import Column, fields, heading, mark, paragraph, table, text, toned
-from proctor.cli.views.agent import AgentView, ConditionView, ConnectorView, RevisionView, SandboxView
+from proctor.cli.draw.revisions import revisions
+from proctor.cli.views.agent import AgentView, ConditionView, ConnectorView, SandboxView
 from proctor.cli.views.pods import PodView
 from proctor.cli.views.tone import Tone
 from proctor.cli.wording import age, counted
 
 _INDENT = 2
 _NETWORK = {"Verified": Tone.GOOD, "NotEnforced": Tone.WARN}
-_ROLES = {"stable": "good", "candidate": "busy", "blocked": "bad"}
 
 
 def agent(view: AgentView, now: datetime, width: int) -> RenderableType:
@@ -36,7 +36,7 @@ def _sections(view: AgentView, now: datetime, width: int) -> Iterator[tuple[str,
     if view.objectives:
         yield "OBJECTIVES", _objectives(view, now, width)
     if view.revisions:
-        yield "REVISIONS", _revisions(view.revisions, now, width)
+        yield "REVISIONS", revisions(view.revisions, now, width)
     yield "PODS", _pods(view.pods, now, width) if view.pods else _nothing("none")
     yield "CONNECTORS", _connectors(view.connectors, now, width)
     if view.not_acted_on:
@@ -155,29 +155,6 @@ def _objectives(view: AgentView, now: datetime, width: int) -> RenderableType:
     )
     told = (Text.assemble(("▲ ", "warn"), text(view.release_gate, "warn")),) if view.release_gate else ()
     return Group(table(columns, lines, width), *told)
-
-
-def _revisions(revisions: Iterable[RevisionView], now: datetime, width: int) -> RenderableType:
-    columns = (
-        Column("NO", is_number=True),
-        Column("REVISION"),
-        Column("ROLE"),
-        Column("AGE", 1),
-        Column("MODEL", 2),
-        Column("IMAGE", 3),
-    )
-    lines = (
-        [
-            text(each.number),
-            text(each.revision, "hash"),
-            text(each.role or "kept", _ROLES.get(each.role, "quiet")),
-            text(age(each.created, now), "quiet"),
-            text(each.model),
-            text(each.ran, "quiet"),
-        ]
-        for each in revisions
-    )
-    return table(columns, lines, width)
 
 
 def _pods(pods: Sequence[PodView], now: datetime, width: int) -> RenderableType:

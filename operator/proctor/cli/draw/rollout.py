@@ -11,7 +11,6 @@ from rich.text import Text
 
 from proctor.api.progress import ExamStatus, MetricVerdict, Test, Verdict
 from proctor.cli.draw.parts import Column, fields, heading, mark, table, text, toned
-from proctor.cli.views.agent import RevisionView
 from proctor.cli.views.rollout import Change, RolloutView
 from proctor.cli.views.tone import Tone
 from proctor.cli.wording import age, counted, span
@@ -20,7 +19,6 @@ _BAR = 30
 _STATES = {"done": Tone.GOOD, "now": Tone.BUSY, "next": Tone.QUIET}
 _OF_EXAM = {"Passed": Tone.GOOD, "Running": Tone.BUSY, "Failed": Tone.BAD}
 _OF_METRIC = {"NotWorse": Tone.GOOD, "Harmful": Tone.BAD}
-_ROLES = {"stable": "good", "candidate": "busy", "blocked": "bad"}
 
 
 def rollout(seen: RolloutView, now: datetime, width: int) -> RenderableType:
@@ -166,29 +164,3 @@ def change(told: Change, seen: RolloutView, now: datetime) -> Text:
     if told.verdict:
         line.append(f"  {told.verdict}")
     return line.append_text(Text.assemble("  ", text(told.headline))) if told.headline else line
-
-
-def history(found: tuple[RevisionView, ...], served: tuple[str, ...], now: datetime, width: int) -> RenderableType:
-    """The revisions that are kept, the newest first."""
-    columns = (
-        Column("NO", is_number=True),
-        Column("REVISION"),
-        Column("ROLE"),
-        Column("SERVED"),
-        Column("AGE", 1),
-        Column("MODEL", 2),
-        Column("IMAGE", 3),
-    )
-    lines = (
-        [
-            text(each.number),
-            text(each.revision, "hash"),
-            text(each.role or "kept", _ROLES.get(each.role, "quiet")),
-            text("yes" if each.revision in served else "no", "quiet"),
-            text(age(each.created, now), "quiet"),
-            text(each.model),
-            text(each.ran, "quiet"),
-        ]
-        for each in found
-    )
-    return table(columns, lines, width)

@@ -20,6 +20,7 @@ from proctor.cli import auditing, exports, options
 from proctor.cli.connecting import connect
 from proctor.cli.draw import record as draw
 from proctor.cli.errors import CliError, Code, NotFound
+from proctor.cli.grouping import group
 from proctor.cli.reaching import Wanted
 from proctor.cli.record import reader
 from proctor.cli.resources import CONFIG_MAPS
@@ -37,15 +38,7 @@ _HELP = """Read the record of decisions, take it away, and check that nothing in
   kubectl proctor audit verify ./record --key keys.txt --anchors anchors.json
 """
 
-app = typer.Typer(
-    name="audit",
-    help=_HELP,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group("audit", _HELP)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from proctor.cli import dump, manifests, options, reaching
 from proctor.cli.cluster import Cluster
 from proctor.cli.connecting import connect
 from proctor.cli.errors import CliError, Code, Misused
+from proctor.cli.grouping import group
 from proctor.cli.manifests import Document
 from proctor.cli.reaching import Wanted
 from proctor.cli.resources import AGENTS, CLUSTER_POLICIES, CONNECTORS, NAMESPACES, POLICIES
@@ -33,19 +34,14 @@ from proctor.policy.selection import AnyPolicy
 _DAY = timedelta(days=1)
 _TASKS = 200
 
-app = typer.Typer(
-    name="policy",
-    help="What a policy would change, before it is applied.\n\n"
+app = group(
+    "policy",
+    "What a policy would change, before it is applied.\n\n"
     "[bold]Examples[/]\n\n"
     "  kubectl proctor policy test -f policy.yaml\n\n"
     "  kubectl proctor policy test -f policy.yaml --calls --service-account shop/web\n\n"
     "[bold]Exit codes[/]\n\n"
     "  0 nothing would be stopped · 1 a policy cannot be read, or cannot hold · 3 something would be stopped",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

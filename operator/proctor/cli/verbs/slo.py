@@ -13,24 +13,20 @@ from proctor.api.objectives import Objective
 from proctor.cli import dump, manifests, options
 from proctor.cli.connecting import connect
 from proctor.cli.errors import CliError, Misused
+from proctor.cli.grouping import group
 from proctor.cli.resources import AGENTS
 from proctor.cli.terminal import Terminal
 from proctor.slo import openslo, prometheus
 
-app = typer.Typer(
-    name="slo",
-    help="Objectives in the forms of other tools: OpenSLO documents, rules for Prometheus.\n\n"
+app = group(
+    "slo",
+    "Objectives in the forms of other tools: OpenSLO documents, rules for Prometheus.\n\n"
     "[bold]Examples[/]\n\n"
     "  kubectl proctor slo export refunds -n support --openslo\n\n"
     "  kubectl proctor slo export -f agent.yaml --prometheus > rules.yaml\n\n"
     "  kubectl proctor slo import -f openslo.yaml --indicator TaskSuccess\n\n"
     "[bold]Exit codes[/]\n\n"
     "  0 written to standard output · 1 a document says what an Agent cannot say · 4 there is no such agent",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Files = Annotated[

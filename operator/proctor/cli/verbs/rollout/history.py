@@ -12,8 +12,8 @@ from proctor.api.agent import Agent
 from proctor.cli import dump, observe, options
 from proctor.cli.connecting import connect
 from proctor.cli.draw import changes
-from proctor.cli.draw import rollout as draw
 from proctor.cli.draw.parts import text
+from proctor.cli.draw.revisions import revisions
 from proctor.cli.errors import Code, NotFound
 from proctor.cli.resources import CONTROLLER_REVISIONS
 from proctor.cli.terminal import Format, Terminal
@@ -59,7 +59,7 @@ def history(
             terminal.write("".join(f"{each.revision}\n" for each in kept))
         case Format.TABLE:
             served = agent.status.revision.served
-            terminal.say(draw.history(kept, served, datetime.now(UTC), terminal.out.width))
+            terminal.say(revisions(kept, datetime.now(UTC), terminal.out.width, served))
 
 
 def diff(
