@@ -38,6 +38,11 @@ def kill_again(cluster: Cluster, kinds: Sequence[str]) -> None:
     _forget(cluster, kinds)
 
 
+def end_pod(pod: Manifest) -> None:
+    """Kills the processes of one pod, where they are on this machine."""
+    _end(list(_pids(pod)))
+
+
 def _end(pids: Sequence[int]) -> int:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
