@@ -113,7 +113,7 @@ def _kept(body: Mapping[str, Any]) -> dict[str, Any]:
 async def answer(context: Context, caller: Caller, asked: Asked) -> Reply:
     """The model's whole answer. The call is ended when the agent's attempt is, or when the agent is to stop."""
     work = _whole(context, caller, asked)
-    return await context.flights.run(asked.entry.intent.task, caller.agent, Effect.READ, work)
+    return await context.flights.run(caller, Effect.READ, work)
 
 
 async def _whole(context: Context, caller: Caller, asked: Asked) -> Reply:

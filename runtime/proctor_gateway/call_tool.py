@@ -82,7 +82,7 @@ async def call_tool(context: Context, caller: Caller, name: str, tool: str, argu
             return await _withheld(context, entry, again.verdict.fault)
     # From here on the call goes to its end, whoever stops waiting for it.
     work = _carry_out(context, caller, connector, entry)
-    return await context.flights.run(intent.task, caller.agent, admission.effect, work)
+    return await context.flights.run(caller, admission.effect, work)
 
 
 async def _bundle(context: Context, caller: Caller) -> Bundle:

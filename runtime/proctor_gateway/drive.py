@@ -182,7 +182,7 @@ class Driver:
             answer = await self._invoked(drive, pod)
         finally:
             drive.pod = None
-            context.flights.abandon(request.id)
+            context.flights.abandon(request.id, drive.attempts)
         if not isinstance(answer, tuple):
             return answer
         made = await self._read(lambda c: list_calls(c, request.id))

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from proctor.api.connector import Effect
+from proctor_gateway.calling import Caller
 from proctor_gateway.cluster.known import Key
+from proctor_gateway.errors import Problem
+from proctor_gateway.reasons import Reason
 
 T = TypeVar("T")
 
@@ -18,6 +21,7 @@ class Flight:
     """One call on its way."""
 
     task: str
+    attempt: int
     agent: Key
     effect: Effect
     work: asyncio.Task[Any]
@@ -29,22 +33,36 @@ class Flights:
     def __init__(self) -> None:
         self._flights: set[Flight] = set()
 
-    async def run(self, task: str, agent: Key, effect: Effect, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work. It goes on when the one who waits for it goes away: an effect's outcome must be learnt."""
-        return await asyncio.shield(self.start(task, agent, effect, work))
+    async def run(self, caller: Caller, effect: Effect, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work. It goes on when the one who waits for it goes away: an effect's outcome must be learnt.
 
-    def start(self, task: str, agent: Key, effect: Effect, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        Raises Problem when the work is broken off from elsewhere.
+        """
+        running = self.start(caller, effect, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if waiting is not None and not waiting.cancelling():
+                said = "the call was broken off: its attempt is over"
+                raise Problem(503, Reason.INTERRUPTED, said) from None
+            raise
+
+    def start(self, caller: Caller, effect: Effect, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin the work, and let it be found until it ends."""
         running = asyncio.create_task(work)
-        flight = Flight(task, agent, effect, running)
+        flight = Flight(caller.claims.task, caller.claims.attempt, caller.agent, effect, running)
         self._flights.add(flight)
         running.add_done_callback(lambda _: self._flights.discard(flight))
         return running
 
-    def abandon(self, task: str) -> None:
-        """The task's attempt is over: nobody needs its answers any more. Effects go on until their outcome is known."""
+    def abandon(self, task: str, attempt: int) -> None:
+        """The task's attempt is over: nobody needs its answers any more. Effects go on until their outcome is known.
+
+        The next attempt may be another gateway's already, with calls that come by here: those go on.
+        """
         for flight in self._flights.copy():
-            if flight.task == task and flight.effect is Effect.READ:
+            if flight.task == task and flight.attempt <= attempt and flight.effect is Effect.READ:
                 flight.work.cancel()
 
     def halt(self, agent: Key) -> None:

@@ -46,9 +46,7 @@ class Stream:
 
     async def first(self) -> Reply | None:
         """None if a stream begins; else why there is none."""
-        self._work = self._context.flights.start(
-            self._asked.entry.intent.task, self._caller.agent, Effect.READ, self._pump()
-        )
+        self._work = self._context.flights.start(self._caller, Effect.READ, self._pump())
         self._work.add_done_callback(self._on_end)
         return await asyncio.shield(self._begun)
 
