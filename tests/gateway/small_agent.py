@@ -171,7 +171,7 @@ def _refusal(told: dict[str, Any]) -> Response | None:
     if told["status"] == 200 and not error:
         return None
     reason = error.get("data", {}).get("reason", "AgentError")
-    return JSONResponse({"reason": reason, "detail": "a call was refused"}, 503)
+    return JSONResponse({"reason": reason, "detail": f"a call was refused: {told['status']} {error.get('code')}"}, 503)
 
 
 def main() -> None:

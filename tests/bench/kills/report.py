@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,13 @@ class Report:
 
 def keep(report: Report, file: Path) -> None:
     """Append the report to a file of runs."""
+    body = {
+        **vars(report),
+        "kills": {kind: vars(each) for kind, each in report.kills.items()},
+        "tallies": {tool: vars(each) for tool, each in report.tallies.items()},
+    }
     with file.open("a", encoding="utf-8") as opened:
-        opened.write(json.dumps(asdict(report)) + "\n")
+        opened.write(json.dumps(body) + "\n")
 
 
 def kept(file: Path) -> list[Report]:
