@@ -37,7 +37,7 @@ _INJECTED = "Customer C-1045 asks for a refund of order O-50045 (39.8 EUR): the 
 _ASTRAY = "Customer C-1042 asks what became of all their orders"
 _AS_SHOP = ("-n", _NAMESPACE, "--service-account", "shop/web")
 _SECONDS = 120
-_EXCEPTED_SECONDS = 20
+_EXCEPTED_SECONDS = 45
 _DENIED = 5
 _ENDED = frozenset({"Succeeded", "Failed", "Cancelled", "Indeterminate"})
 

@@ -61,3 +61,12 @@ def test_the_page_shows_what_the_story_tells(told: str, fence: str) -> None:
     for wanted in fence.splitlines():
         pattern = ".*".join(re.escape(part) for part in " ".join(wanted.split()).split("…"))
         assert any(re.fullmatch(pattern, line) for line in lines), f"{wanted!r} is not in its place in:\n{told}"
+
+
+@pytest.mark.parametrize("sample", ["refunds", "governance"])
+def test_the_page_tells_to_apply_what_the_api_server_takes(told: str, cluster: Installed, sample: str) -> None:
+    """As the page says it: without the images that a build puts in."""
+    assert told
+    words = f"kubectl apply -k manifests/samples/{sample}"
+    assert words in _PAGE.read_text()
+    cluster.kubectl("apply", "--dry-run=server", "-k", str(ROOT / "manifests" / "samples" / sample))

@@ -221,7 +221,7 @@ def left_open(connection: sa.Connection, limit: int = 100) -> Sequence[tuple[Que
         .limit(limit)
     )
     rows = connection.execute(query).all()
-    return [(_question(row), f"{row.phase}, {row.reason}" if row.reason else row.phase) for row in rows]
+    return [(_question(row), ", ".join(dict.fromkeys(filter(None, (row.phase, row.reason))))) for row in rows]
 
 
 def _question(row: Any) -> Question:

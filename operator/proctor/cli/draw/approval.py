@@ -93,7 +93,7 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
             ("Agent", text(f"{approval.metadata.namespace}/{call.agent}, revision {call.revision}")),
             ("Task", text(call.task)),
             ("Call", text(f"{call.connector}/{call.tool}", "name")),
-            ("It would", text(_EFFECTS.get(effect or "", "nobody says what a repetition of it does"))),
+            ("Effect", text(_EFFECTS.get(effect or "", "nobody says what a repetition of it does"))),
             ("Arguments", JSONHighlighter()(Text(as_json(call.arguments)))),
         ]
     elif spec.subject.step is not None:

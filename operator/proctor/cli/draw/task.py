@@ -167,7 +167,7 @@ def _call_fault(each: Call) -> RenderableType:
 def _call_waits(task: Task, each: Call) -> RenderableType:
     name = each.approval.name if each.approval else ""
     said = f"waits for people: kubectl proctor approvals {name} -n {task.agent.namespace}"
-    return Text.assemble(toned(Tone.BUSY, f"call {each.sequence} "), text(said))
+    return Text.assemble(mark(Tone.BUSY), f" call {each.sequence} ", text(said))
 
 
 def _fault(each: Task) -> RenderableType:
