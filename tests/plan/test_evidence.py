@@ -54,6 +54,13 @@ COUNTS: dict[str, tuple[Manifest, bool]] = {
     "one is missing": (deployment(readyReplicas=1, updatedReplicas=2), False),
     "the report is older than the request": (deployment(generation=2, readyReplicas=2, updatedReplicas=2), False),
     "the ready ones are of the template before": (deployment(readyReplicas=2, updatedReplicas=1), False),
+    "one of the template before is still there": (
+        {
+            **deployment(),
+            "status": {"observedGeneration": 1, "replicas": 3, "readyReplicas": 2, "updatedReplicas": 2},
+        },
+        False,
+    ),
     "nothing was reported yet": ({**deployment(), "status": {}}, False),
     "none are asked for": (deployment(replicas=0), True),
 }

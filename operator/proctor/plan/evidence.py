@@ -32,7 +32,9 @@ def gather(world: World) -> Evidence:
 def _seen(deployment: Manifest, pods: Iterable[Manifest], revision: str, ran: Image | None, *, serves: bool) -> Seen:
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
-    is_current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    is_told = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    # Pods of the template before count as ready, and so would prove the new one, which has pods that are not.
+    is_current = is_told and status.get("replicas", 0) <= status.get("updatedReplicas", 0)
     ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
     mine = [pod for pod in pods if label_of(pod, names.REVISION) == revision]
     problem = next(_problems(mine, deployment), None)
