@@ -153,7 +153,7 @@ def start(file: Path, settings: Settings, log: IO[bytes] | None = None, **extra:
 
 
 def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 150
     while True:
         assert process.poll() is None, "the gateway ended at its start"
         assert time.monotonic() < until, "the gateway did not become ready"

@@ -22,7 +22,7 @@ from tests.gateway.sink import EFFECTS
 _TOGETHER: Final = 6
 """Tasks that are open at the same time in one town."""
 _STAGES: Final = {"received": "sent, the system has received it", "applied": "sent, the system has done it"}
-_PASSING: Final = 12
+_PASSING: Final = 6
 """So many effects at most pass a point before a gateway that is to die there does."""
 _END_SECONDS: Final = 240
 _PATIENCE_SECONDS: Final = 30
@@ -110,7 +110,7 @@ class Campaign:
             await town.hit(f"gateway, {kind}", await town.driven_by(gateway.instance), at)
 
     def _fate(self) -> str:
-        return "" if self.chance.random() < 0.4 else self.chance.choice([*POINTS, *_STAGES])
+        return "" if self.chance.random() < 0.2 else self.chance.choice([*POINTS, *_STAGES])
 
     def _at_the_sink(self, dooms: dict[str, tuple[str, int]], stage: str, path: str) -> None:
         number = path[-2:]
