@@ -33,6 +33,7 @@ CALLS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "what is planned": ([CUSTOMER, refund("O-50042")], ["Succeeded", "Succeeded"]),
     "another order": ([CUSTOMER, refund("O-50042"), refund("O-50043")], ["Succeeded", "Succeeded", "Denied"]),
     "once more": ([CUSTOMER, refund("O-50042"), refund("O-50042", 6.0)], ["Succeeded", "Succeeded", "Denied"]),
+    "after one that nobody planned": ([refund("O-50043"), CUSTOMER, refund("O-50042")], ["Succeeded"] * 3),
     "before a stranger was heard": ([refund("O-50043")], ["Succeeded"]),
     "without a plan": ([CUSTOMER, refund("O-50043")], ["Succeeded", "Denied"]),
 }
@@ -63,6 +64,7 @@ async def test_a_plan_is_made_once(database: Database):
         await database.write(lambda c, each=each: plans.put(c, task, each))
     assert await database.read(lambda c: plans.get(c, task)) == first
     assert await database.read(lambda c: plans.get(c, "another")) is None
+    assert await database.read(lambda c: plans.made(c, task, 1, "crm", "get_order")) == ()
 
 
 async def asked(gateway: House, *steps: dict[str, Any]) -> tuple[list[Any], list[dict[str, Any]]]:

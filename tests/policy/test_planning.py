@@ -45,18 +45,22 @@ def test_an_answer_is_a_plan_or_none(text, steps):
 
 
 ONCE = Plan((Step(REFUND, 1, {"order_id": "A-1"}), Step("crm/get_customer")))
-CALLS: dict[str, tuple[Plan, dict[str, Any], int, type]] = {
-    "in the plan": (ONCE, {"order_id": "A-1", "amount": 20}, 0, Allow),
-    "with another value": (ONCE, {"order_id": "B-9", "amount": 20}, 0, Ask),
-    "without the value": (ONCE, {"amount": 20}, 0, Ask),
-    "once more than planned": (ONCE, {"order_id": "A-1"}, 1, Ask),
-    "a number in another spelling": (Plan((Step(REFUND, 1, {"amount": 20}),)), {"amount": 20.0}, 0, Allow),
-    "not in the plan": (Plan((Step("crm/get_customer"),)), {"order_id": "A-1"}, 0, Ask),
-    "no plan": (Plan(fault="the model is away"), {"order_id": "A-1"}, 0, Ask),
-    "several steps of a tool": (
-        Plan((Step(REFUND, 1, {"order_id": "A-1"}), Step(REFUND, 1, {"order_id": "A-2"}))),
-        {"order_id": "A-2"},
-        1,
+BOTH = Plan((Step(REFUND, 1, {"order_id": "A-1"}), Step(REFUND, 1, {"order_id": "A-2"})))
+CALLS: dict[str, tuple[Plan, dict[str, Any], list[dict[str, Any]], type]] = {
+    "in the plan": (ONCE, {"order_id": "A-1", "amount": 20}, [], Allow),
+    "with another value": (ONCE, {"order_id": "B-9", "amount": 20}, [], Ask),
+    "without the value": (ONCE, {"amount": 20}, [], Ask),
+    "once more than planned": (ONCE, {"order_id": "A-1"}, [{"order_id": "A-1"}], Ask),
+    "a number in another spelling": (Plan((Step(REFUND, 1, {"amount": 20}),)), {"amount": 20.0}, [], Allow),
+    "not in the plan": (Plan((Step("crm/get_customer"),)), {"order_id": "A-1"}, [], Ask),
+    "no plan": (Plan(fault="the model is away"), {"order_id": "A-1"}, [], Ask),
+    "several steps of a tool": (BOTH, {"order_id": "A-2"}, [{"order_id": "A-1"}], Allow),
+    "a step that is used up": (BOTH, {"order_id": "A-1"}, [{"order_id": "A-1"}], Ask),
+    "after a call that nobody had planned": (BOTH, {"order_id": "A-1"}, [{"order_id": "B-9"}], Allow),
+    "the step that says less is left": (
+        Plan((Step(REFUND), Step(REFUND, 1, {"order_id": "A-1"}))),
+        {"order_id": "B-9"},
+        [{"order_id": "A-1"}],
         Allow,
     ),
 }
@@ -67,7 +71,7 @@ OPEN = {"whenTainted": [{"then": "Allow"}]}
 def test_a_tainted_task_is_held_to_its_plan(plan, arguments, made, expected):
     """By the tool, how often, and the arguments that stood from the beginning."""
     effective = examples.effective(policy(tools={**OPEN, "plan": {}}))
-    known = facts(untrusted=("crm/get_note",), plan=plan, made=made)
+    known = facts(untrusted=("crm/get_note",), plan=plan, made=tuple(made))
     assert isinstance(decide(refund(**arguments), known, effective), expected)
 
 

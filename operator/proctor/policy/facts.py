@@ -75,8 +75,8 @@ class TaskFacts:
     """The data classes of what was read."""
     plan: Plan | None = None
     """What the task was going to do, where a rule asks for a plan."""
-    made: int = 0
-    """How many calls of this tool were made before in this task."""
+    made: tuple[Mapping[str, Any], ...] = ()
+    """The arguments of the calls of this tool that were made before in this task."""
     repeated: int = 0
     """How often exactly this call was made before in this task."""
     body: Mapping[str, Any] = field(default_factory=dict)

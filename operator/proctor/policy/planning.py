@@ -115,11 +115,24 @@ def covers(rule: PlanRule, effect: Effect) -> bool:
     return rule.covers is PlannedCalls.ALL or effect is not Effect.READ
 
 
-def is_within(plan: Plan, tool: str, arguments: Mapping[str, Any], made: int) -> bool:
-    """Whether the plan has this call, after so many of the same tool were made."""
-    steps = [each for each in plan.steps if each.tool == tool]
-    fits = [each for each in steps if all(_same(arguments.get(name), value) for name, value in each.fixed.items())]
-    return bool(fits) and made < sum(each.times for each in steps)
+def is_within(plan: Plan, tool: str, arguments: Mapping[str, Any], made: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Whether the plan still has this call, after calls of the same tool with these arguments were made.
+
+    Each call takes up one of the times of a step that it fits, of the step that says most first.
+    """
+    steps = sorted((each for each in plan.steps if each.tool == tool), key=lambda each: -len(each.fixed))
+    left = [each.times for each in steps]
+    fits = False
+    for call in (*made, arguments):
+        place = next((at for at, step in enumerate(steps) if left[at] and _fits(step, call)), None)
+        fits = place is not None
+        if place is not None:
+            left[place] -= 1
+    return fits
+
+
+def _fits(step: Step, arguments: Mapping[str, Any]) -> bool:
+    return all(_same(arguments.get(name), value) for name, value in step.fixed.items())
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -25,14 +28,20 @@ def put(connection: sa.Connection, task: str, plan: Plan) -> None:
     connection.execute(statement.on_conflict_do_nothing(index_elements=["task"]))
 
 
-def made(connection: sa.Connection, task: str, attempt: int, connector: str, tool: str) -> int:
-    """How many calls of the tool the attempt has made."""
-    query = sa.select(sa.func.count()).where(
-        calls.c.task == task,
-        calls.c.attempt == attempt,
-        calls.c.kind == Kind.TOOL,
-        calls.c.connector == connector,
-        calls.c.name == tool,
-        calls.c.state.not_in([CallState.DENIED, CallState.WAITING]),
+def made(
+    connection: sa.Connection, task: str, attempt: int, connector: str, tool: str
+) -> tuple[Mapping[str, Any], ...]:
+    """The arguments of the calls of the tool that the attempt has made, in their order."""
+    query = (
+        sa.select(calls.c.arguments)
+        .where(
+            calls.c.task == task,
+            calls.c.attempt == attempt,
+            calls.c.kind == Kind.TOOL,
+            calls.c.connector == connector,
+            calls.c.name == tool,
+            calls.c.state.not_in([CallState.DENIED, CallState.WAITING]),
+        )
+        .order_by(calls.c.sequence)
     )
-    return int(connection.execute(query).scalar_one())
+    return tuple(each for each in connection.execute(query).scalars() if isinstance(each, Mapping))

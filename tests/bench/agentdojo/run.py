@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ class Task:
     allowed: frozenset[str]
     facts: TaskFacts
     environment: Any
-    made: Counter[str] = field(default_factory=Counter)
+    made: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     exposed: bool = False
     stopped: list[tuple[str, str]] = field(default_factory=list)
 
@@ -59,12 +59,12 @@ class Task:
             return self._stop(call, "refused", "not granted")
         declared = self.connector.spec.tool(call.function)
         wanted = ToolCall("suite", call.function, declared.effect, declared.data, dict(call.args))
-        known = replace(self.facts, made=self.made[call.function])
+        known = replace(self.facts, made=tuple(self.made[call.function]))
         decision: Decision = decide(wanted, known, self.effective)
         if not isinstance(decision, Allow):
             word = "refused" if isinstance(decision, Refuse) else "asked"
             return self._stop(call, word, decision.message)
-        self.made[call.function] += 1
+        self.made[call.function].append(dict(call.args))
         runtime = FunctionsRuntime(self.suite.tools)
         result, error = runtime.run_function(self.environment, call.function, dict(call.args))
         value = ANYTHING.dump_python(result, mode="json")
