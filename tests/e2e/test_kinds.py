@@ -117,7 +117,10 @@ DEFAULTS = {
         "riskTier": "Limited",
         "suspend": False,
         "limits": {"timeout": "1m", "maxSteps": 12},
-        "runtime": {"replicas": 1, "concurrency": 8},
+        "runtime": {"replicas": 1, "concurrency": 8, "env": []},
+        "tools": [],
+        "slos": [],
+        "evals": [],
         "sandbox": {"profile": "Standard"},
         "rollout": {
             "analysis": {
@@ -126,6 +129,7 @@ DEFAULTS = {
                 "exposure": {"maxCandidateTasks": 200},
                 "maxDuration": "7d",
                 "maxTasks": 2000,
+                "metrics": [],
                 "onInconclusive": "Hold",
                 "taskDeadline": "15m",
             },
@@ -136,12 +140,18 @@ DEFAULTS = {
             "historyLimit": 10,
         },
     },
-    "connector-minimal": {"limits": {"timeout": "30s"}},
+    "connector-minimal": {"limits": {"timeout": "30s"}, "prices": [], "tools": []},
     "policy-minimal": {
+        "budgets": [],
+        "expressions": [],
+        "exceptions": [],
         "staleReads": "Deny",
         "sandbox": {"minimumProfile": "Hardened", "requireVerifiedIsolation": False},
     },
     "clusterpolicy-minimal": {
+        "budgets": [],
+        "expressions": [],
+        "exceptions": [],
         "staleReads": "Deny",
         "sandbox": {"minimumProfile": "Hardened", "requireVerifiedIsolation": False},
     },
@@ -150,6 +160,8 @@ DEFAULTS = {
         "suspend": False,
         "limits": {"deadline": "1d", "parallelism": 10, "maxSteps": 1000},
         "retention": {"ttl": {"succeeded": "7d", "failed": "30d"}, "archive": False},
+        "triggers": [],
+        "finally": [],
     },
     "workflowrun-minimal": {"priority": 0},
 }
@@ -249,6 +261,50 @@ def test_what_the_api_server_accepts_proctor_can_read(dry: Callable[..., dict[st
                 assert refused.status in {400, 422}, (path, text, refused.body)  # noqa: PT017 - any other is no refusal
             else:
                 model.parse(accepted)
+
+
+_SLO = {"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}
+# The manifest without the list; the list's path; its item; what somebody else changes in it.
+KEYED: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (
+    ("agent-minimal", "spec.tools", {"connector": "crm", "allow": ["get_order"]}, {"allow": ["get_order", "find"]}),
+    ("agent-minimal", "spec.runtime.env", {"name": "LEVEL", "value": "info"}, {"value": "debug"}),
+    ("agent-minimal", "spec.slos", _SLO, {"target": "95"}),
+    ("agent-minimal", "spec.evals", {"name": "golden", "configMapRef": {"name": "exam"}}, {"minPass": "0.9"}),
+    ("agent-minimal", "spec.rollout.analysis.metrics", {"name": "answered", "margin": "0.1"}, {"margin": "0.2"}),
+    (
+        "connector-minimal",
+        "spec.prices",
+        {"model": "m", "inputPerMillion": "1", "outputPerMillion": "1"},
+        {"inputPerMillion": "2"},
+    ),
+    ("policy-minimal", "spec.budgets", {"name": "task", "per": "Task", "cost": "0.20"}, {"cost": "0.10"}),
+    ("policy-minimal", "spec.expressions", {"name": "no", "expression": "true", "message": "a"}, {"message": "b"}),
+    (
+        "policy-minimal",
+        "spec.rollout.freeze",
+        {"name": "year", "reason": "a", "once": {"from": "2026-12-24T00:00:00Z", "until": "2027-01-01T00:00:00Z"}},
+        {"reason": "b"},
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "path", "item", "change"), KEYED, ids=[each[1] for each in KEYED])
+def test_a_list_that_two_had_a_part_in_can_be_taken_away(
+    api: Api, name: str, path: str, item: dict[str, Any], change: dict[str, Any]
+) -> None:
+    """Who applied it takes it away after somebody patched a field of its item: what is left is an empty list."""
+    given = {"spec.slos": [_SLO]} if path.endswith("metrics") else {}
+    without = manifests.changed(manifests.load(name), given)
+    apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    api.kubectl(*apply, stdin=json.dumps(manifests.changed(without, {path: [item]})))
+    api.merge(manifests.changed(without, {path: [item | change]}))
+    api.kubectl(*apply, stdin=json.dumps(without))
+    kind = kinds.named(without["kind"])
+    found = json.loads(api.kubectl("get", f"{kind.plural}.{names.GROUP}", without["metadata"]["name"], "-o", "json"))
+    for step in path.split("."):
+        found = found[step]
+    assert found == []
+    kind.model.parse(manifests.changed(without, {path: []}))
 
 
 @pytest.mark.parametrize("name", ["workflowrun-minimal", "approval-minimal"])

@@ -129,7 +129,10 @@ class _Translator:
             return made
         if isinstance(default, Mapping):
             return made | {"default": {}} if _has_defaults(made) else made
-        return made if default in ("", []) else made | {"default": default}
+        # Where two managers had a part in the items of a keyed list and one of them takes all away, the API server is
+        # left with null, which it then refuses as no list; with a default it is the empty list.
+        is_said = default != "" and (default != [] or made.get("x-kubernetes-list-type") == "map")
+        return made | {"default": default} if is_said else made
 
 
 def _has_defaults(schema: Schema) -> bool:
