@@ -143,6 +143,7 @@ def _ledger(cluster: Installed) -> list[dict[str, Any]]:
     return entries
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(1500, func_only=True)
 def test_pods_die_while_tasks_pay(cluster: Installed, shop: Namespace) -> None:
     """Every task ends; paid once where that can be known, never twice, and where it is asked once at most, so."""

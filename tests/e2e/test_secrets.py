@@ -18,6 +18,8 @@ from tests.e2e.conftest import Installed
 from tests.e2e.declared import Namespace, is_
 from tests.e2e.pods import PYTHON
 
+pytestmark = pytest.mark.nightly
+
 _MARK = uuid.uuid4().hex
 INSTRUCTIONS, INPUT, HEADER = (f"sk-{what}-{_MARK}" for what in ("instructions", "input", "header"))
 """The input becomes the argument of a refund: the sample's model gives it as the reason."""
