@@ -185,7 +185,12 @@ class Driver:
             context.flights.abandon(request.id, drive.attempts)
         if not isinstance(answer, tuple):
             return answer
-        made = await self._read(lambda c: list_calls(c, request.id))
+        attempt = drive.attempts
+        runs, made = await self._read(lambda c: (tasks.runs(c, request.id, attempt), list_calls(c, request.id)))
+        if not runs:
+            # This gateway was silent for so long that another took the task, and gave it back since: what the agent
+            # says is what it makes of a token that opened nothing any more.
+            return Lost(Fault(Reason.INTERRUPTED, "the attempt was taken for lost while it was under way"))
         return judge_answer(*answer, bundle.behaviour.output, made)
 
     async def _limit(self, drive: Drive, limit: timedelta) -> timedelta:

@@ -11,9 +11,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.settings import Settings
+from proctor_gateway.store import tables
+from proctor_gateway.store.database import Database
 from tests.gateway import objects, program
 from tests.gateway.house import ENDED, House, cluster_of_tests, house, settings
 from tests.gateway.odd_system import HABITS, OddSystem
@@ -229,6 +232,23 @@ async def test_a_pod_that_dies_after_an_effect(gateway: House):
         assert (task["phase"], task["output"], task["attempts"]) == ("Succeeded", "done", 2)
         assert task["usage"]["toolCalls"] == 1
         assert system.times("works") == 1
+
+
+async def test_an_attempt_that_was_taken_for_lost_is_repeated(gateway: House):
+    """A gateway that was silent has its task again: the refusals that its agent met meanwhile say nothing."""
+    async with OddSystem().serving() as system, gateway.pod("one"):
+        gateway.connect("odd", "MCP", system.url)
+        gateway.declare(tools=[{"connector": "odd", "allow": ["works"]}])
+        gateway.cluster.apply(Kind.POD, objects.pod("one", gateway.revision, "127.0.0.1"))
+        await gateway.settled()
+        steps = [{"sleep_at_first": 1}, {"must_call": ["odd", "works", {}]}, {"answer": 1}]
+        task = (await gateway.task(*steps)).json()["id"]
+        await gateway.in_phase(task, "Running")
+        other = Database(gateway.settings.store.get_secret_value())
+        async with other.running():
+            await other.write(lambda c: c.execute(sa.update(tables.tasks).values(live=False)))
+        ended = await gateway.ended(task)
+    assert (ended["phase"], ended["attempts"], system.times("works")) == ("Succeeded", 2, 1), ended
 
 
 async def test_a_pod_that_vanishes_is_not_waited_for(gateway: House):

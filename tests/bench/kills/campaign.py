@@ -24,7 +24,7 @@ _TOGETHER: Final = 6
 _STAGES: Final = {"received": "sent, the system has received it", "applied": "sent, the system has done it"}
 _PASSING: Final = 6
 """So many effects at most pass a point before a gateway that is to die there does."""
-_END_SECONDS: Final = 240
+_END_SECONDS: Final = 600
 _PATIENCE_SECONDS: Final = 30
 
 
