@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench.gateway import contenders
+from tests.bench.gateway.added import Way, measure
 from tests.bench.gateway.contenders import Contender
 from tests.bench.gateway.load import Sample, sample, script
 from tests.bench.gateway.subject import LAYERS
@@ -48,6 +49,8 @@ def main() -> None:
             with begin() as contender:
                 _show(contender, options, directory)
         _say("")
+        _show_added(directory)
+        _say("")
         _say(f"load average {os.getloadavg()[0]:.1f} after; each cell {options.seconds} s")
 
 
@@ -70,6 +73,20 @@ def _show(contender: Contender, options: argparse.Namespace, directory: Path) ->
         for connections in options.connections
     ]
     _say(f"| {contender.name} | {' | '.join(_cells(each) for each in found)} | {contender.process.rss_mib():.0f} |")
+
+
+def _show_added(directory: Path) -> None:
+    _say("| one at a time, ms | directly p50 | through the gateway p50 / p99 | added p50 |")
+    _say("|---|---|---|---|")
+    port = contenders.SYSTEM_PORT
+    with (
+        contenders.system(directory, _LOAD),
+        contenders.gateway(directory / "added", _SERVER, model_port=port) as found,
+    ):
+        through = Way(int(found.url.rpartition(":")[2]), "/mcp/bank", found.tokens)
+        for each in measure(Way(port, "/mcp", ["none"]), through, _LOAD):
+            added = each.through - each.direct
+            _say(f"| {each.name} | {each.direct:.2f} | {each.through:.2f} / {each.through_p99:.1f} | {added:.2f} |")
 
 
 def _cells(each: Sample) -> str:

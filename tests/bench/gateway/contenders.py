@@ -10,28 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.gateway.load import PATH, QUESTION
+from tests.bench.gateway.load import ANSWER, PATH, QUESTION
 from tests.bench.gateway.processes import Process, answers, pinned
 
 UPSTREAM_PORT = 18080
-_ENVOY_PORT, _LITELLM_PORT = 18081, 18082
+_ENVOY_PORT, _LITELLM_PORT, SYSTEM_PORT = 18081, 18082, 18083
 _KEY = "sk-bench"
 _ENVOY = "type.googleapis.com/envoy.extensions.filters"
-_ANSWER = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1767225600,
-    "model": "gpt-5-mini",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "The order is younger than thirty days. " * 6, "refusal": None},
-            "finish_reason": "stop",
-            "logprobs": None,
-        }
-    ],
-    "usage": {"prompt_tokens": 210, "completion_tokens": 56, "total_tokens": 266},
-}
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,7 @@ class Contender:
 @contextlib.contextmanager
 def upstream(directory: Path, core: int) -> Iterator[Contender]:
     """Nginx that answers every request with the same completion."""
-    answer = json.dumps(_ANSWER).replace("'", "")
+    answer = json.dumps(ANSWER).replace("'", "")
     (directory / "nginx.conf").write_text(
         f"""worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log stderr crit;
         events {{ worker_connections 4096; }}
@@ -61,12 +46,24 @@ def upstream(directory: Path, core: int) -> Iterator[Contender]:
 
 
 @contextlib.contextmanager
-def gateway(directory: Path, core: int, without: Sequence[str] = ()) -> Iterator[Contender]:
+def system(directory: Path, core: int) -> Iterator[None]:
+    """A model and a tool, for what is called one at a time."""
+    command = [sys.executable, "-m", "tests.bench.gateway.system", str(SYSTEM_PORT)]
+    with pinned(core, command, directory / "system.out") as process:
+        answers(f"http://127.0.0.1:{SYSTEM_PORT}{PATH}", json.dumps(QUESTION).encode(), {}, process)
+        yield
+
+
+@contextlib.contextmanager
+def gateway(
+    directory: Path, core: int, without: Sequence[str] = (), model_port: int = UPSTREAM_PORT
+) -> Iterator[Contender]:
     """Our gateway with a new store, perhaps without some of its layers."""
     directory.mkdir()
     out = directory / "gateway.out"
     module = "tests.bench.gateway.subject"
-    command = [sys.executable, "-m", module, str(directory), f"http://127.0.0.1:{UPSTREAM_PORT}", *without]
+    urls = [f"http://127.0.0.1:{port}" for port in (model_port, SYSTEM_PORT)]
+    command = [sys.executable, "-m", module, str(directory), *urls, *without]
     with pinned(core, command, out) as process:
         said = _said(process)
         name = f"proctor without {', '.join(without)}" if without else "proctor"

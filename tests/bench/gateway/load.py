@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tests.bench.gateway.processes import Process
 
@@ -22,6 +23,23 @@ QUESTION = {
     "max_tokens": 256,
 }
 """820 bytes, as an agent's first question is."""
+
+ANSWER: Final = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1767225600,
+    "model": "gpt-5-mini",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "The order is younger than thirty days. " * 6, "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+    ],
+    "usage": {"prompt_tokens": 210, "completion_tokens": 56, "total_tokens": 266},
+}
+"""What the model says: one choice of 240 characters, and what it took."""
 
 _SCRIPT = """
 local tokens = {%s}

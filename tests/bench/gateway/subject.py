@@ -1,4 +1,4 @@
-"""The gateway under test as a process: `python -m tests.bench.gateway.subject DIRECTORY UPSTREAM [WITHOUT…]`.
+"""The gateway under test as a process: `python -m tests.bench.gateway.subject DIRECTORY MODEL TOOL [WITHOUT…]`.
 
 It is the program itself with everything on; only its cluster is in memory, and its tasks were put into the store by
 hand, for the agents that hold them are not what is measured. A layer that is named in WITHOUT is taken out of the
@@ -55,14 +55,18 @@ _POLICY = {
 }
 
 
-def _cluster(upstream: str) -> tuple[MemoryCluster, str]:
+def _cluster(model: str, tool: str) -> tuple[MemoryCluster, str]:
     cluster = cluster_of_tests()
-    spec = objects.agent_spec(limits={"timeout": "1h", "maxSteps": 1000, "maxCost": "1000"})
+    limits, tools = {"timeout": "1h", "maxSteps": 1000, "maxCost": "1000"}, [{"connector": "bank", "allow": ["pay"]}]
+    spec = objects.agent_spec(limits=limits, tools=tools)
     revision, recorded = objects.revision_of(spec)
     cluster.revisions[objects.NAMESPACE, recorded["metadata"]["name"]] = recorded
     cluster.apply(Kind.AGENT, objects.agent(spec, revision))
     cluster.secrets[objects.NAMESPACE, "llm"] = {"token": objects.KEY}
-    cluster.apply(Kind.CONNECTOR, objects.connector("llm", "Model", f"{upstream}/v1", prices=objects.PRICES))
+    cluster.apply(Kind.CONNECTOR, objects.connector("llm", "Model", f"{model}/v1", prices=objects.PRICES))
+    cluster.secrets[objects.NAMESPACE, "bank"] = {"token": objects.KEY}
+    effects = [{"name": "pay", "effect": "Once"}]
+    cluster.apply(Kind.CONNECTOR, objects.connector("bank", "MCP", f"{tool}/mcp", tools=effects))
     budgets = (
         {"name": "daily", "per": "Day", "cost": "100000"},
         {"name": "monthly", "per": "Month", "cost": "1000000", "scope": "Namespace"},
@@ -122,7 +126,7 @@ def _begun(connection: sa.Connection, signing: Tokens, number: int, revision: st
     return signing.mint(claims, now)
 
 
-async def _run(directory: Path, upstream: str, without: list[str]) -> None:
+async def _run(directory: Path, model: str, tool: str, without: list[str]) -> None:
     for layer in without:
         _take_out(layer)
     settings = Settings(
@@ -134,7 +138,7 @@ async def _run(directory: Path, upstream: str, without: list[str]) -> None:
         record_keys=record_keys(directory),
         log_level="error",
     )
-    cluster, revision = _cluster(upstream)
+    cluster, revision = _cluster(model, tool)
     stop, listens = asyncio.Event(), asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -151,7 +155,7 @@ def main() -> None:
     configure("error")
     tune()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]))
+        runner.run(_run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
 
 
 if __name__ == "__main__":
