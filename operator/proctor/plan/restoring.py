@@ -105,6 +105,7 @@ def can_go_back(world: World) -> bool:
 
 def owned_bundles(owned: tuple[Manifest, ...], agent: Agent, platform: Platform) -> dict[str, Agent]:
     """The Agent as it would run, for each revision that somebody went back to or asks for."""
-    kept = revision.recorded(owned)
-    found = {each: as_it_would_run(agent, kept[each], platform) for each in meant(agent) if each in kept}
+    wanted = meant(agent)
+    kept = revision.recorded(owned) if wanted else {}
+    found = {each: as_it_would_run(agent, kept[each], platform) for each in wanted if each in kept}
     return {name: each for name, each in found.items() if each is not None}

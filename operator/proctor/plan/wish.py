@@ -85,8 +85,10 @@ def _gate(world: World) -> Gate:
 
     Who declares no steps asks for no care, so its own gates hold up nothing; what a policy demands holds all the same.
     """
-    subject, floor = Subject.of(world.agent), upgrades.gate(world.standing.effective)
-    return objectives.release_gate(subject, world.indications, floor, is_own=bool(world.agent.spec.rollout.steps))
+    floor, has_steps = upgrades.gate(world.standing.effective), bool(world.agent.spec.rollout.steps)
+    if floor is None and not has_steps:
+        return Gate()
+    return objectives.release_gate(Subject.of(world.agent), world.indications, floor, is_own=has_steps)
 
 
 def _frozen(world: World, gate: Gate, undone: RevisionStatus) -> str | None:
