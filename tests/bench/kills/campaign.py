@@ -26,6 +26,7 @@ _PASSING: Final = 6
 """So many effects at most pass a point before a gateway that is to die there does."""
 _END_SECONDS: Final = 600
 _PATIENCE_SECONDS: Final = 30
+_READY_SECONDS: Final = 300
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Campaign:
         for pod in self.town.pods:
             self.town.start_pod(pod)
         keeping = [asyncio.create_task(self._keep(each, dooms)) for each in self.town.gateways]
-        await eventually(lambda: all(each.is_up for each in self.town.gateways), 90)
+        await eventually(lambda: all(each.is_up for each in self.town.gateways), _READY_SECONDS)
         callers = [asyncio.create_task(self._tasks()) for _ in range(_TOGETHER)]
         while self.done < self.kills:
             # Something is to have been done between two kills; but not always, so that recoveries are killed, too.

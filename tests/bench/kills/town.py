@@ -30,7 +30,7 @@ from tests.gateway.serving import free_port
 from tests.gateway.sink import DECLARED, TOOLS, Sink
 
 PODS: Final = 3
-_READY_SECONDS: Final = 90
+_READY_SECONDS: Final = 300
 _LOOK_SECONDS: Final = 0.05
 _QUICK: Final = {"queue": 1000, "max_losses": 1000, "drain": 1}
 """Lease, heartbeat and patience are the product's own defaults; a task only loses more often here than is usual."""
