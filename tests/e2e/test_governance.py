@@ -43,7 +43,6 @@ TURNS = {
 }
 
 
-@pytest.mark.timeout(660)
 @pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
 def test_the_story_takes_each_of_its_turns(told: str, turn: str) -> None:
     """The program itself fails when one does not end as it must; here it is seen to be told."""
