@@ -170,6 +170,7 @@ _PARTS: Final = (
     "rollout",
     "expressions",
 )
+_LISTS: Final = {"budgets", "expressions"}
 
 
 def _known(part: str) -> tuple[str, str, str]:
@@ -181,13 +182,18 @@ def _known(part: str) -> tuple[str, str, str]:
     )
 
 
+def _is_set(part: str) -> str:
+    """CEL: whether the part demands anything. A list that is empty does not, and is there by default."""
+    return f"(has(self.{part}) && self.{part}.size() > 0)" if part in _LISTS else f"has(self.{part})"
+
+
 class PolicySpec(Spec):
     """What is demanded of the agents that the selector selects. What several policies demand, all holds."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                " || ".join(f"has(self.{part})" for part in _PARTS),
+                " || ".join(_is_set(part) for part in _PARTS),
                 f"a policy must demand something: set at least one of {', '.join(_PARTS)}",
             ),
             (
