@@ -34,6 +34,7 @@ _SLOW = {
         "test_known.py",
         "test_kubernetes.py",
         "test_models.py",
+        "test_modes.py",
         "test_objectives_end_to_end.py",
         "test_paying.py",
         "test_planted_secrets.py",
