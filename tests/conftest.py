@@ -45,6 +45,7 @@ _SLOW = {
         "test_replicas.py",
         "test_resolution.py",
         "test_screening.py",
+        "test_sheets.py",
         "test_store.py",
         "test_store_connection.py",
         "test_story.py",
