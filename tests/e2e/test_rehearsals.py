@@ -21,8 +21,6 @@ from tests.e2e.declared import Manifest, Namespace, condition
 from tests.e2e.own_model import model_connector, scripted_model
 from tests.e2e.recorded import rows
 
-pytestmark = pytest.mark.nightly
-
 _SAMPLE = install.MANIFESTS / "samples" / "refunds-upgrade"
 _PAYS = "Customer C-1042 asks for a refund of order O-50042 (50 EUR): the kettle leaks, "
 _DECLINES = "Customer C-1043 asks for a refund of order O-50043 (80 EUR): not needed, "
