@@ -16,6 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -60,6 +61,8 @@ _RULES = (
 class Seen:
     """What became of the tasks."""
 
+    run: int = field(default_factory=lambda: uuid.uuid4().int % 10**9)
+    """Orders are this run's alone: the ledger keeps what others paid."""
     ended: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     """By order: the connector and the task."""
     recovered: list[float] = field(default_factory=list)
@@ -107,15 +110,26 @@ def _work(cluster: Installed, shop: Namespace, seen: Seen, number: int) -> None:
     try:
         while not seen.over.is_set():
             count += 1
-            order, kind = f"O-9{number}{count:05}", list(EFFECTS)[count % len(EFFECTS)]
-            task = caller.submit(shop.name, "clerk", f"order {order} {kind}", key=order).body
+            order, kind = f"O-{seen.run}{number}{count:04}", list(EFFECTS)[count % len(EFFECTS)]
             until = time.monotonic() + _END_SECONDS
+            task = _submitted(caller, shop, order, kind, until)
             while task["phase"] not in ENDED and time.monotonic() < until:
                 time.sleep(0.5)
                 task = caller.task(shop.name, "clerk", task["id"])
             seen.ended[order] = (kind, task)
     finally:
         caller.close()
+
+
+def _submitted(caller: Caller, shop: Namespace, order: str, kind: str, until: float) -> dict[str, Any]:
+    """The task, sent again while no gateway or no pod can take it: the key makes one task of all that are sent."""
+    while True:
+        answer = caller.submit(shop.name, "clerk", f"order {order} {kind}", key=order)
+        if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > until:
+            task: dict[str, Any] = answer.body
+            assert "phase" in task, task
+            return task
+        time.sleep(0.5)
 
 
 def _kill(cluster: Installed, shop: Namespace, seen: Seen, chance: random.Random) -> None:
