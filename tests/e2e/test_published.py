@@ -30,11 +30,11 @@ def _manifests() -> Iterator[tuple[str, str]]:
 
 
 def _is_ours(part: object) -> bool:
-    """A whole manifest that this cluster can know: not one of Flux or Argo CD."""
+    """A whole manifest that this cluster can know: not one of Flux, Argo CD or the Gateway API."""
     if not isinstance(part, dict) or not {"apiVersion", "kind"} <= set(part):
         return False
     group = str(part["apiVersion"]).partition("/")[0]
-    return not group.endswith(("fluxcd.io", "argoproj.io"))
+    return not group.endswith(("fluxcd.io", "argoproj.io", "gateway.networking.k8s.io"))
 
 
 def _parts(text: str) -> list[object]:

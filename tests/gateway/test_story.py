@@ -68,6 +68,7 @@ async def asked(refunds: House, text: str) -> dict:
 
 async def test_the_demo_is_true(refunds: House, payments: System):
     """An eligible refund is paid once; others are declined, escalated or stopped by a rule."""
+    before = len(payments.request("GET", "/ledger?order_id=O-50042").json()["entries"])
     paid = await asked(refunds, "Customer C-1042 asks for a refund of order O-50042 (50.00 EUR): the kettle leaks")
     assert (paid["phase"], paid["output"]["decision"], paid["output"]["amount"]) == ("Succeeded", "approve", 50.0), paid
     assert Decimal(paid["usage"]["cost"]) > 0
@@ -78,7 +79,7 @@ async def test_the_demo_is_true(refunds: House, payments: System):
         ("Tool", "refund", "Succeeded"),
     ]
     entries = payments.request("GET", "/ledger?order_id=O-50042").json()["entries"]
-    assert [(entry["amount"], entry["requests"]) for entry in entries] == [(50.0, 1)]
+    assert [(entry["amount"], entry["requests"]) for entry in entries[: len(entries) - before]] == [(50.0, 1)]
     late = await asked(refunds, "Customer C-1043 asks for a refund of order O-50043 (80.00 EUR): too late")
     assert (late["phase"], late["output"]["decision"]) == ("Succeeded", "decline")
     much = await asked(refunds, "Customer C-1044 asks for a refund of order O-50044 (480.00 EUR): broken")

@@ -112,6 +112,10 @@ def _masked(body: Body, uids: dict[str, str], *, with_history: bool) -> str:
         status = body.get("status", {})
         masked["status"] = {"phase": status.get("phase"), "ready": is_ready(body)}
     _settle(masked, metadata.get("generation"))
+    if "conditions" in masked.get("status", {}):
+        # A list by type: the API server keeps the order in which they came, which says nothing.
+        ordered = sorted(masked["status"]["conditions"], key=lambda each: str(each["type"]))
+        masked["status"] = {**masked["status"], "conditions": ordered}
     text = json.dumps(masked, sort_keys=True)
     if not with_history:
         # A message that was true when it was written stays, whatever was asked for since.

@@ -34,7 +34,9 @@ def _counted(result: Result) -> Counter[str]:
 
 BUDGETS: dict[str, Counter[str]] = {
     "first deploy": Counter(CHILDREN) + Counter(REVISION) + Counter(PROBE) + Counter({"Agent.status": 3}),
-    "new instructions": Counter(REVISION) + Counter({"Agent.status": 2, "delete Deployment": 1, "delete ConfigMap": 1}),
+    # The disruption budget follows whoever serves.
+    "new instructions": Counter(REVISION)
+    + Counter({"Agent.status": 2, "PodDisruptionBudget": 1, "delete Deployment": 1, "delete ConfigMap": 1}),
     # Observed, one more pod, one more ready.
     "scale": Counter({"Deployment": 1, "Agent.status": 3}),
     "suspend": Counter({"Deployment": 1, "Agent.status": 2}),

@@ -85,8 +85,8 @@ def _everything_is_ready(patch: pytest.MonkeyPatch) -> None:
 def _counted_twice(patch: pytest.MonkeyPatch) -> None:
     original = evidence._seen
 
-    def seen(*args: Any) -> Seen:
-        found = original(*args)
+    def seen(*args: Any, **named: Any) -> Seen:
+        found = original(*args, **named)
         return replace(found, ready=found.ready * 2)
 
     patch.setattr(evidence, "_seen", seen)
