@@ -87,6 +87,16 @@ def test_one_may_go_back_from_what_a_policy_forbids() -> None:
     assert (world.agent.status.revision.stable, condition(world, "Ready")[0]) == (first, "True")
 
 
+@pytest.mark.parametrize("form", ["undo@{}", "undo@{}/", "undo@{}/no nonce", "undo@{}/1 "])
+def test_what_is_no_command_lifts_no_policy(form: str) -> None:
+    """It is not obeyed, so what the spec asks for is held up as before."""
+    world, first = changed()
+    before = settled(world, NO_CUSTOMERS)
+    after = settled(said(before, form.format(first)), NO_CUSTOMERS)
+    assert condition(after, "Ready")[1] == "PolicyViolation"
+    assert after.agent.status.revision == before.agent.status.revision
+
+
 def test_one_cannot_go_back_to_what_a_policy_forbids() -> None:
     """It is refused, with the rule; what serves goes on serving."""
     world, first = changed()

@@ -11,21 +11,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proctor.api import names
 from proctor.api.agent import Agent
 from proctor.api.progress import RevisionStatus
-from proctor.plan import findings, revision
+from proctor.plan import command, findings, revision
 from proctor.plan.findings import Obstacle
 from proctor.plan.revision import Revision
 from proctor.plan.world import Manifest, Platform, World
 
-_UNDO = "undo@"
-
 
 def meant(agent: Agent) -> tuple[str, ...]:
     """The revisions that somebody went back to, or asks to go back to."""
-    said = agent.metadata.annotations.get(names.COMMAND, "")
-    asked = said.removeprefix(_UNDO).partition("/")[0] if said.startswith(_UNDO) else None
+    asked = command.undone_by(command.said_to(agent))
     return tuple(dict.fromkeys(each for each in (agent.status.revision.undone_to, asked) if each))
 
 
@@ -96,11 +92,10 @@ def obstacles_of(world: World, target: str) -> tuple[Obstacle, ...]:
 
 def can_go_back(world: World) -> bool:
     """Whether somebody asks just now to go back to a revision that can run, from a spec that may not."""
-    said = world.agent.metadata.annotations.get(names.COMMAND, "")
-    if not world.restorable or said == world.agent.status.last_handled_command or not said.startswith(_UNDO):
+    target = command.undone_by(command.unhandled(world.agent))
+    if target is None or target not in world.restorable:
         return False
-    target = said.removeprefix(_UNDO).partition("/")[0]
-    return target in world.restorable and not _is_incomplete(world) and not obstacles_of(world, target)
+    return not _is_incomplete(world) and not obstacles_of(world, target)
 
 
 def owned_bundles(owned: tuple[Manifest, ...], agent: Agent, platform: Platform) -> dict[str, Agent]:

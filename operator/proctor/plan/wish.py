@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from proctor.api import names
 from proctor.api.objectives import ReleaseState
 from proctor.api.progress import RevisionStatus
 from proctor.delivery.facts import Command, Verb, Wanted
 from proctor.delivery.phases import Starting, place_of
+from proctor.plan import command as commands
 from proctor.plan import objectives, restoring, revision, route
 from proctor.plan.indications import Subject
 from proctor.plan.progress import rollout_of
@@ -17,8 +16,6 @@ from proctor.plan.revision import Revision
 from proctor.plan.world import Event, World
 from proctor.policy import upgrades
 from proctor.slo.gate import Gate
-
-_COMMAND = re.compile(r"^(?P<verb>[a-z-]+)@(?P<revision>[0-9a-f]{10})/(?P<nonce>[A-Za-z0-9._-]{1,64})$")
 
 _PATIENCE = 2
 """With little error budget left, each weight takes twice the tasks and twice the time."""
@@ -44,10 +41,9 @@ def wish_of(world: World) -> Wish:
     agent = world.agent
     own = revision.of_spec(world, world.instructions or "")
     known = {**revision.recorded(world.children), own.hash: own}
-    said = agent.metadata.annotations.get(names.COMMAND)
-    is_new = said is not None and said != agent.status.last_handled_command
-    command = _parsed(said) if is_new and said else None
-    told = (_unreadable(said),) if is_new and said and command is None else ()
+    said = commands.unhandled(agent)
+    command = commands.parsed(said)
+    told = (_unreadable(said),) if said and command is None else ()
     undone = restoring.undone(world, own)
     if command is not None and command.verb is Verb.UNDO:
         undone, words = _undo(command, own, undone, world)
@@ -62,7 +58,7 @@ def wish_of(world: World) -> Wish:
         freeze=_frozen(world, gate, undone),
         patience=_PATIENCE if gate.state is ReleaseState.SLOW else 1,
     )
-    return Wish(wanted, known, undone, command, said or agent.status.last_handled_command, told)
+    return Wish(wanted, known, undone, command, commands.said_to(agent) or agent.status.last_handled_command, told)
 
 
 def unchanged(world: World, candidate: str) -> Wish:
@@ -116,13 +112,6 @@ def replicas_of(world: World) -> int:
     """Pods asked for."""
     spec = world.agent.spec
     return 0 if spec.suspend else spec.runtime.replicas
-
-
-def _parsed(said: str) -> Command | None:
-    found = _COMMAND.match(said)
-    if found is None or found["verb"] not in {str(each) for each in Verb}:
-        return None
-    return Command(Verb(found["verb"]), found["revision"])
 
 
 def _unreadable(said: str) -> Event:
