@@ -193,17 +193,17 @@ def _collecting(
     is_ripe = now >= ripe_at and seen >= until.min_tasks * wanted.patience
     if isinstance(verdict, Promote) and (is_ripe or verdict.reason == "Inconclusive"):
         return advanced(place, wanted, evidence, now, verdict.message)
-    is_over = isinstance(verdict, statistics.Collecting) and (verdict.then is not None or verdict.is_spent)
+    open_ = verdict if isinstance(verdict, statistics.Collecting) and (verdict.then or verdict.is_spent) else None
     # What may have no more tasks may have no larger share of them either.
-    if is_ripe and not is_over and not wanted.is_last_weight(place.step) and verdict.figures.may_rise:
+    if is_ripe and open_ is None and not wanted.is_last_weight(place.step) and verdict.figures.may_rise:
         return advanced(place, wanted, evidence, now, f"{seen} tasks, and no evidence of harm")
     if now >= ripe_at and _is_alone(place.upgrade, wanted, evidence, now):
         # No task either: the gateway draws arms only while both revisions could take the task.
         return advanced(place, wanted, evidence, now, f"{place.upgrade.stable} is down, and the candidate is well")
-    if isinstance(verdict, statistics.Collecting) and (verdict.then or verdict.is_spent):
-        then = verdict.then or OnInconclusive.HOLD
-        reason = _SPENT if verdict.is_spent else "Inconclusive"
-        return _undecided(rollout, then, verdict.message, wanted, evidence, now, reason=reason)
+    if open_ is not None:
+        then = open_.then or OnInconclusive.HOLD
+        reason = _SPENT if open_.is_spent else "Inconclusive"
+        return _undecided(rollout, then, open_.message, wanted, evidence, now, reason=reason)
     going_on = Collecting(place)
     wake_at = ripe_at if now < ripe_at else None
     return Decision(going_on, wake_at=wake_at)

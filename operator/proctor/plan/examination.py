@@ -30,7 +30,6 @@ _MOST_BESIDE_LIVE = 2
 """The stable revision has live tasks to do, too."""
 _SHORTEST = 16
 _MOST_REGRESSED = 16
-_ENDED = {"Succeeded", "Failed", "Cancelled", "Indeterminate"}
 _NOT_AS_ASKED = {"RevisionUnknown", "Cancelled"}
 """Why a run says nothing of the stable revision: nobody answered."""
 
@@ -238,9 +237,7 @@ def _told(asked: tuple[Required, ...], candidate: str, uncompared: str | None) -
 def _under_way(it: Examination) -> Examined:
     """As far as it is: what has been answered counts, what has not is open."""
     said = it.candidate.said
-    if not isinstance(said.trials, Trials):
-        return Examined(None, tuple(_waiting(each, it.problem(each)) for each in it.evals))
-    if said.trials.done:
+    if not isinstance(said.trials, Trials) or said.trials.done:
         return Examined(None, tuple(_waiting(each, it.problem(each)) for each in it.evals))
     asked = it.asked(it.graded(it.candidate), it.baselines)
     return Examined(Trial(Result.RUNNING), tuple(_status(each, Result.RUNNING, None) for each in asked))
@@ -312,7 +309,7 @@ def _parsed(found: Manifest | None) -> Suite | str:
 def _of_suite(name: str, items: Iterable[TrialItem]) -> list[TrialItem]:
     """The trials of one suite that have ended, by the names that it gives them."""
     prefix = f"{name}/"
-    mine = (each for each in items if each.key.startswith(prefix) and each.phase in _ENDED)
+    mine = (each for each in items if each.key.startswith(prefix) and each.has_ended)
     return [each.model_copy(update={"key": each.key.removeprefix(prefix)}) for each in mine]
 
 

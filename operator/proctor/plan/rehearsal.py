@@ -24,7 +24,6 @@ _PAIRS = 200
 """Of a replay that nobody planned: enough for a margin of ten points, at the cost of four hundred runs."""
 _NOT_AS_IT_WAS = {"Unanswered", "RevisionUnknown", "Cancelled"}
 """Why a run says nothing of the revision: it was not the task that it was meant to be."""
-_ENDED = {"Succeeded", "Failed", "Cancelled", "Indeterminate"}
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _pairs(upgrade: Upgrade, said: Trials) -> tuple[list[Pair], int]:
     pairs, unusable, is_over = [], 0, said.done and said.purpose != "Mirror"
     for found in halves.values():
         both = [found.get(revision) for revision in (upgrade.stable, upgrade.candidate)]
-        ended = [each for each in both if each is not None and each.phase in _ENDED]
+        ended = [each for each in both if each is not None and each.has_ended]
         if len(ended) != len(both):
             if None not in both and not is_over:
                 break

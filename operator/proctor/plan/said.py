@@ -97,6 +97,9 @@ class TrialCall(Report):
     state: str = ""
 
 
+_ENDED = frozenset({"Succeeded", "Failed", "Cancelled", "Indeterminate"})
+
+
 class TrialItem(Report):
     """What came of one trial on one revision."""
 
@@ -114,6 +117,11 @@ class TrialItem(Report):
     unanswered: int = 0
     """Calls for which a replay had no recorded answer."""
     original: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.phase in _ENDED
 
 
 class Trials(Report):

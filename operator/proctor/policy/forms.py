@@ -5,6 +5,7 @@ Schemas are somebody else's: references are resolved within them, nothing is fet
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,6 +42,12 @@ def mismatch(value: Any, schema: Mapping[str, Any]) -> Mismatch | None:
     if found is None:
         return None
     return Mismatch(tuple(str(step) for step in found.absolute_path), found.message[:_QUOTED])
+
+
+def said(text: str) -> Any:
+    """The JSON in a model's words, which may stand in a fence or between other words. Raises ValueError."""
+    start, end = text.find("{"), text.rfind("}")
+    return json.loads(text[start : end + 1] if 0 <= start < end else text)
 
 
 def of_answer(output: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ beginning; the other arguments are filled in later, and are held to the sinks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,27 +14,10 @@ from typing import Any, Final
 from proctor.api import digest
 from proctor.api.connector import Effect
 from proctor.api.permissions import PlannedCalls, PlanRule
+from proctor.policy import forms
 
 _MOST_STEPS: Final = 64
 _MOST_TIMES: Final = 100
-SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "steps": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "tool": {"type": "string"},
-                    "times": {"type": "integer", "minimum": 1},
-                    "fixed": {"type": "object"},
-                },
-                "required": ["tool"],
-            },
-        }
-    },
-    "required": ["steps"],
-}
 _TASK: Final = (
     "You plan the calls of an assistant before it begins. You see who it is, what it is asked, and which tools it has; "
     'you call nothing yourself. Answer with JSON alone: {"steps": [{"tool": …, "times": …, "fixed": {…}}]}. Name every '
@@ -80,16 +62,11 @@ def messages(instructions: str, asked: str, tools: Sequence[tuple[str, Effect]])
 def parse(text: str, tools: Sequence[str]) -> Plan:
     """The plan that the model's answer is. One that cannot be read is no plan, and a tool that is not there no step."""
     try:
-        said = json.loads(_without_fence(text))
+        said = forms.said(text)
         steps = tuple(_step(each) for each in said["steps"][:_MOST_STEPS])
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         return Plan(fault=f"the answer is no plan ({type(exc).__name__})")
     return Plan(tuple(each for each in steps if each.tool in tools))
-
-
-def _without_fence(text: str) -> str:
-    start, end = text.find("{"), text.rfind("}")
-    return text[start : end + 1] if 0 <= start < end else text
 
 
 def _step(said: Mapping[str, Any]) -> Step:

@@ -89,9 +89,8 @@ def messages(schema: Mapping[str, Any], text: str) -> list[dict[str, str]]:
 
 def filled(schema: Mapping[str, Any], text: str) -> tuple[Any, str | None]:
     """The form as the model's answer fills it in; or None, and why it is not that form."""
-    start, end = text.find("{"), text.rfind("}")
     try:
-        value = json.loads(text[start : end + 1] if 0 <= start < end else text)
+        value = forms.said(text)
     except ValueError:
         return None, "what came back is no JSON"
     wrong = forms.mismatch(value, closed(schema))
