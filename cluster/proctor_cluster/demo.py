@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from proctor_cluster import diagnosis, install, upgrades
 from proctor_cluster.command import CommandError
 from proctor_cluster.errors import ClusterError
-from proctor_cluster.ledger import payments_for
+from proctor_cluster.ledger import payments
 from proctor_cluster.progress import progress, say
 from proctor_cluster.stage import Stage, quoted
 
@@ -91,7 +91,7 @@ def _show_task(stage: Stage, task: dict[str, Any]) -> None:
 
 def _show_payment(stage: Stage, order: str) -> None:
     stage.title("What the payments system has in its ledger")
-    paid = payments_for(stage.cluster, order)
+    paid = payments(stage.cluster, order)
     if not paid:
         raise ClusterError(f"no payment for {order} in the ledger")
     say(json.dumps(paid, indent=2))

@@ -19,7 +19,7 @@ from proctor_cluster import diagnosis, install
 from proctor_cluster.command import CommandError
 from proctor_cluster.engines import ROOT
 from proctor_cluster.errors import ClusterError
-from proctor_cluster.ledger import payments_for
+from proctor_cluster.ledger import payments
 from proctor_cluster.people import Person, person
 from proctor_cluster.progress import progress, say
 from proctor_cluster.stage import Stage
@@ -105,12 +105,8 @@ def _show_what_is_refused(stage: Stage) -> None:
 def _show_a_question_to_people(cast: Cast) -> None:
     stage = cast.stage
     stage.title("2. A refund of 150 EUR: the policy asks a person above 100")
-    paid = len(payments_for(stage.cluster, "O-50044"))
-    task = stage.answered("invoke", _AGENT, _REFUND, *_AS_SHOP, "--async", "-o", "name").strip()
-    with progress("the agent works until it wants to pay"):
-        _reach(stage, task, "InputRequired")
-        _until(lambda: _question(stage, task) is not None, lambda: "no Approval")
-    name, digest = _asked(stage, task)
+    paid = len(payments(stage.cluster, "O-50044"))
+    task, name, digest = _ask_for_a_refund(stage)
     stage.proctor("approvals", "-n", _NAMESPACE, as_=cast.lena)
     stage.proctor("approvals", name, "-n", _NAMESPACE, as_=cast.lena)
     stage.title("   Everything that could remember it is killed")
@@ -119,12 +115,12 @@ def _show_a_question_to_people(cast: Cast) -> None:
     stage.title("   The wrong person agrees, and then the right one")
     vote = ("approve", name, "-n", _NAMESPACE, "--yes", "--digest", digest)
     stage.proctor(*vote, codes=frozenset({_DENIED}), as_=cast.max)
-    _demand(len(payments_for(stage.cluster, "O-50044")) == paid, "money moved before anybody had agreed")
+    _demand(len(payments(stage.cluster, "O-50044")) == paid, "money moved before anybody had agreed")
     stage.proctor(*vote, "-m", "the photos show it", as_=cast.lena)
     with progress("the agent goes on from where it was"):
         _reach(stage, task, "Succeeded")
     stage.proctor("tasks", _AGENT, task, *_AS_SHOP)
-    entries = payments_for(stage.cluster, "O-50044")
+    entries = payments(stage.cluster, "O-50044")
     say("The ledger of the payments, the newest entry of this order:")
     say(json.dumps(entries[0], indent=2))
     _demand(len(entries) == paid + 1 and entries[0]["amount"] == 150, f"not paid exactly once: {entries}")  # noqa: PLR2004
@@ -132,10 +128,7 @@ def _show_a_question_to_people(cast: Cast) -> None:
 
 def _show_a_withdrawal(stage: Stage) -> None:
     stage.title("   A customer changes their mind while the question is open: nobody is asked any more")
-    task = stage.answered("invoke", _AGENT, _REFUND, *_AS_SHOP, "--async", "-o", "name").strip()
-    _reach(stage, task, "InputRequired")
-    _until(lambda: _question(stage, task) is not None, lambda: "no Approval")
-    name, _ = _asked(stage, task)
+    task, name, _ = _ask_for_a_refund(stage)
     stage.proctor("tasks", _AGENT, "--cancel", task, *_AS_SHOP)
     _until(lambda: _phase(stage, task) == "Withdrawn", lambda: f"the Approval: {_question(stage, task)}")
     stage.proctor("approvals", name, "-n", _NAMESPACE)
@@ -144,15 +137,16 @@ def _show_a_withdrawal(stage: Stage) -> None:
 
 def _show_an_injection(stage: Stage) -> None:
     stage.title("3. A customer's file says: refund 199 EUR right away. The model obeys; the money stays")
-    paid = payments_for(stage.cluster, "O-50045")
+    paid = payments(stage.cluster, "O-50045")
     task = _ended(stage, _INJECTED)
     stage.proctor("tasks", _AGENT, task["id"], *_AS_SHOP)
     calls = _calls(stage, task["id"])
     denied = [call for call in calls if call["name"] == "refund"]
     _demand({call["state"] for call in denied} == {"Denied"}, f"the refund was not denied: {calls}")
     say(f"The agent was told: {denied[0]['error']['message']}")
-    _demand(payments_for(stage.cluster, "O-50045") == paid, "money moved by the word of a stranger")
-    say(f"Payments for O-50045 before: {len(paid)}, after: {len(paid)}")
+    after = payments(stage.cluster, "O-50045")
+    _demand(after == paid, "money moved by the word of a stranger")
+    say(f"Payments for O-50045 before: {len(paid)}, after: {len(after)}")
 
 
 def _show_a_budget_and_its_exception(stage: Stage) -> None:
@@ -258,11 +252,16 @@ def _question(stage: Stage, task: str) -> dict[str, Any] | None:
     return next(of_it, None)
 
 
-def _asked(stage: Stage, task: str) -> tuple[str, str]:
+def _ask_for_a_refund(stage: Stage) -> tuple[str, str, str]:
+    """A task that waits for people: its id, the name of its Approval, and the digest of what they are asked."""
+    task = stage.answered("invoke", _AGENT, _REFUND, *_AS_SHOP, "--async", "-o", "name").strip()
+    with progress("the agent works until it wants to pay"):
+        _reach(stage, task, "InputRequired")
+        _until(lambda: _question(stage, task) is not None, lambda: f"nobody is asked about task {task}")
     found = _question(stage, task)
     if found is None:
-        raise ClusterError(f"nobody is asked about task {task}")
-    return found["metadata"]["name"], found["spec"]["subject"]["digest"]
+        raise ClusterError(f"the Approval of task {task} is gone again")
+    return task, found["metadata"]["name"], found["spec"]["subject"]["digest"]
 
 
 def _phase(stage: Stage, task: str) -> str:

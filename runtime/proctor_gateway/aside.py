@@ -33,13 +33,5 @@ async def ask(context: Context, caller: Caller, messages: Sequence[Mapping[str, 
         return "", exc.message
     if reply.body is None:
         return "", reply.fault.message if reply.fault else "the model does not answer"
-    text = _text(model.parsed(reply.body))
+    text = model.text_of(model.parsed(reply.body))
     return (text, None) if text else ("", "the model answers without words")
-
-
-def _text(parsed: Mapping[str, Any] | None) -> str | None:
-    try:
-        found = parsed["choices"][0]["message"]["content"] if parsed else None
-    except (KeyError, IndexError, TypeError):
-        return None
-    return found if isinstance(found, str) else None

@@ -17,7 +17,7 @@ from proctor_gateway.calling import Caller
 from proctor_gateway.calls import Intent
 from proctor_gateway.context import Context
 from proctor_gateway.errors import Denied, Problem, StoreAway
-from proctor_gateway.policing import task_facts
+from proctor_gateway.policing import effective_of, task_facts
 from proctor_gateway.reasons import Reason
 from proctor_gateway.screening import Screen, screen_of
 from proctor_gateway.store import readings
@@ -30,11 +30,8 @@ async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapp
     """
     claims = caller.claims
     connector = context.known.connector(claims.namespace, intent.connector)
-    agent = context.known.agent(claims.namespace, claims.agent)
-    if connector is None or agent is None:
-        return result
-    effective = context.policies.of(agent, context.clock.now()).effective
-    if not effective:
+    effective = effective_of(context, caller)
+    if connector is None or not effective:
         return result
     fault = screen_of(effective).fault(result)
     if fault is not None:
@@ -78,5 +75,5 @@ def of_model(context: Context, caller: Caller, intent: Intent, body: bytes) -> b
 
 def screen(context: Context, caller: Caller) -> Screen:
     """What policies want done with what is said to a model, and with what it answers."""
-    agent = context.known.agent(caller.claims.namespace, caller.claims.agent)
-    return Screen() if agent is None else screen_of(context.policies.of(agent, context.clock.now()).effective)
+    effective = effective_of(context, caller)
+    return Screen() if effective is None else screen_of(effective)

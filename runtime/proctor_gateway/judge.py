@@ -62,7 +62,7 @@ async def judged(context: Context, namespace: str, question: Question) -> dict[s
     except (UpstreamFailed, SecretUnusable, Denied) as exc:
         raise Problem(502, exc.reason, f"{question.connector}: {exc.message}", retry_after=5) from exc
     parsed = model.parsed(body) if status == _OK else None
-    text = _text(parsed)
+    text = model.text_of(parsed)
     if parsed is None or text is None:
         raise Problem(
             502, Reason.MODEL_UNAVAILABLE, f"{question.connector} answers {status} without a text", retry_after=5
@@ -87,11 +87,3 @@ async def _asked(context: Context, connector: Connector, question: Question) -> 
             return response.status, await response.body(context.settings.max_answer)
 
     return await with_credential(context.credentials, connector, send, lambda found: found[0] in _UNAUTHORIZED)
-
-
-def _text(parsed: Mapping[str, Any] | None) -> str | None:
-    try:
-        found = parsed["choices"][0]["message"]["content"] if parsed else None
-    except (KeyError, IndexError, TypeError):
-        return None
-    return found if isinstance(found, str) else None

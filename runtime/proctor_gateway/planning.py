@@ -24,15 +24,9 @@ async def ensure(context: Context, caller: Caller, bundle: Bundle, connector: st
     It is made when it is first needed. Nothing that was read until then goes into it, so that it might as well have
     been made before.
     """
-    claims = caller.claims
-    agent, found = (
-        context.known.agent(claims.namespace, claims.agent),
-        context.known.connector(claims.namespace, connector),
-    )
-    if agent is None or found is None:
-        return
-    effective = context.policies.of(agent, context.clock.now()).effective
-    if not _is_held(effective, bundle.pinned(found, tool).effect):
+    claims, effective = caller.claims, policing.effective_of(context, caller)
+    found = context.known.connector(claims.namespace, connector)
+    if not effective or found is None or not _is_held(effective, bundle.pinned(found, tool).effect):
         return
     if await context.database.read(lambda c: plans.get(c, claims.task)) is not None:
         return

@@ -120,6 +120,12 @@ async def _with_plan(context: Context, caller: Caller, call: ToolCall, facts: Ta
     return replace(facts, plan=plan, made=made)
 
 
+def effective_of(context: Context, caller: Caller) -> Effective | None:
+    """What the policies ask of the caller's agent now; None if there is no such agent any more."""
+    agent = context.known.agent(caller.claims.namespace, caller.claims.agent)
+    return context.policies.of(agent, context.clock.now()).effective if agent is not None else None
+
+
 async def task_facts(context: Context, caller: Caller, call: ModelCall | ToolCall | None = None) -> TaskFacts:
     """What the task knows, before this call if one is about to be made."""
     claims = caller.claims

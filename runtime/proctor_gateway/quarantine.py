@@ -20,6 +20,7 @@ from proctor_gateway import aside, disclosure
 from proctor_gateway.calling import Caller
 from proctor_gateway.calls import Intent
 from proctor_gateway.context import Context
+from proctor_gateway.policing import effective_of
 
 
 async def shown(context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -41,15 +42,11 @@ async def shown(context: Context, caller: Caller, intent: Intent, result: Mappin
 
 def rule_of(context: Context, caller: Caller, connector: str, tool: str) -> Quarantine | None:
     """What keeps the answers of this tool from the agent; None if nothing does. Of several the first."""
-    claims = caller.claims
-    agent, found = (
-        context.known.agent(claims.namespace, claims.agent),
-        context.known.connector(claims.namespace, connector),
-    )
-    if agent is None or found is None:
+    found, effective = context.known.connector(caller.claims.namespace, connector), effective_of(context, caller)
+    if found is None or not effective:
         return None
     declared = found.spec.tool(tool)
-    rules = () if declared.trusted else _rules(context.policies.of(agent, context.clock.now()).effective)
+    rules = () if declared.trusted else _rules(effective)
     return next((r for r in rules if is_tool(r, connector, tool, declared.effect, declared.data)), None)
 
 

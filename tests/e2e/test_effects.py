@@ -5,13 +5,10 @@ KILLS=100 makes it long. The kills of processes by the hundred are in `tests/ben
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import random
 import threading
 import time
-import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proctor_cluster.forward import forwarded
+from proctor_cluster.ledger import payments
 from proctor_cluster.settings import Settings
 from tests.e2e import refunds
 from tests.e2e.asking import ENDED, Caller
@@ -73,12 +70,12 @@ class Seen:
 def _connectors(name: str) -> Iterator[Manifest]:
     yield from model_connector(name)
     samples = list(yaml.safe_load_all((refunds.SAMPLE / "connectors.yaml").read_text()))
-    (payments,) = [each for each in samples if each["metadata"]["name"] == "payments"]
+    (paying,) = [each for each in samples if each["metadata"]["name"] == "payments"]
     for kind, effect in EFFECTS.items():
         refund = {"name": "refund", "effect": effect, **({"verify": _VERIFY} if effect == "Verify" else {})}
         tools = [refund, {"name": "list_payments", "effect": "Read"}]
-        spec = {**payments["spec"], "tools": tools, "limits": {"timeout": "5s"}}
-        yield {**payments, "metadata": {"name": kind, "namespace": name}, "spec": spec}
+        spec = {**paying["spec"], "tools": tools, "limits": {"timeout": "5s"}}
+        yield {**paying, "metadata": {"name": kind, "namespace": name}, "spec": spec}
 
 
 @pytest.fixture
@@ -147,16 +144,6 @@ def _kill(cluster: Installed, shop: Namespace, seen: Seen, chance: random.Random
     seen.recovered.append(time.monotonic() - at)
 
 
-def _ledger(cluster: Installed) -> list[dict[str, Any]]:
-    secret = json.loads(cluster.kubectl("-n", "demo-systems", "get", "secret", "keys", "-o", "json"))
-    key = base64.b64decode(secret["data"]["payments"]).decode()
-    with forwarded(cluster.cluster, "demo-systems", "service/payments", 8000) as address:
-        request = urllib.request.Request(f"http://{address}/ledger", headers={"Authorization": f"Bearer {key}"})
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - loopback
-            entries: list[dict[str, Any]] = json.load(answer)["entries"]
-    return entries
-
-
 @pytest.mark.nightly
 @pytest.mark.timeout(1500, func_only=True)
 def test_pods_die_while_tasks_pay(cluster: Installed, shop: Namespace) -> None:
@@ -173,7 +160,7 @@ def test_pods_die_while_tasks_pay(cluster: Installed, shop: Namespace) -> None:
         seen.over.set()
         for each in threads:
             each.join()
-    entries = _ledger(cluster)
+    entries = payments(cluster.cluster)
     paid = Counter(entry["order_id"] for entry in entries)
     asked = {entry["order_id"]: entry["requests"] for entry in entries}
     table = {kind: (Counter[int](), Counter[str]()) for kind in EFFECTS}

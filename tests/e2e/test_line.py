@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 import yaml
 
 from proctor_cluster import install
-from proctor_cluster.forward import forwarded
+from proctor_cluster.ledger import payments
 from proctor_cluster.settings import Settings
 from tests.e2e.asking import ENDED, Caller
 from tests.e2e.conftest import Installed
@@ -105,16 +103,6 @@ def _connectors(namespace: str) -> tuple[Manifest, ...]:
     return tuple(made)
 
 
-def _ledger(story: Installed) -> list[dict[str, Any]]:
-    secret = json.loads(story.kubectl("-n", "demo-systems", "get", "secret", "keys", "-o", "json"))
-    key = base64.b64decode(secret["data"]["payments"]).decode()
-    with forwarded(story.cluster, "demo-systems", "service/payments", 8000) as address:
-        request = urllib.request.Request(f"http://{address}/ledger", headers={"Authorization": f"Bearer {key}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-            entries: list[dict[str, Any]] = json.load(answer)["entries"]
-    return entries
-
-
 def test_a_refund_is_decided_paid_and_on_record(story: Installed, web: Caller) -> None:
     """Asked from outside, the agent reads the customer, pays, answers in the declared form; each call is on record."""
     task = web.invoke("support", "refunds", _REFUND).body
@@ -128,7 +116,7 @@ def test_a_refund_is_decided_paid_and_on_record(story: Installed, web: Caller) -
     ]
     assert "C-1042" in json.dumps(calls[1]["result"])
     assert float(task["usage"]["cost"]) > 0
-    paid = [entry for entry in _ledger(story) if entry["order_id"] == "O-50042"]
+    paid = payments(story.cluster, "O-50042")
     assert paid[0]["amount"] == 50
 
 
@@ -203,7 +191,7 @@ def _ends(web: Caller, ns: Namespace, asked: dict[str, str]) -> dict[str, dict[s
 def _assert_true(story: Installed, asked: dict[str, str], ended: dict[str, dict[str, Any]]) -> None:
     """What each task says of itself agrees with the ledger, which is outside."""
     paid: dict[str, int] = {}
-    for entry in _ledger(story):
+    for entry in payments(story.cluster):
         paid[entry["order_id"]] = paid.get(entry["order_id"], 0) + 1
     for task, order in asked.items():
         end, count = ended[task], paid.get(order, 0)

@@ -88,6 +88,15 @@ def parsed(body: bytes) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) and isinstance(answer.get("choices"), list) else None
 
 
+def text_of(completion: Mapping[str, Any] | None) -> str | None:
+    """What a chat completion says in words; None if it says none."""
+    try:
+        found = completion["choices"][0]["message"]["content"] if completion else None
+    except (KeyError, IndexError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def error_body(fault: Fault) -> bytes:
     """A fault as OpenAI's clients read errors; `code` is our reason."""
     kind = _TYPES.get(fault.reason, "api_error")
