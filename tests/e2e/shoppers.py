@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,22 +16,13 @@ from tests.e2e.asking import Caller
 _WAIT_SECONDS = 0.05
 
 
-class Shoppers:
-    """Several callers, each of which asks again as soon as it has been answered. None asks a question of the exam.
+class Background:
+    """What goes on beside a test, in threads, until it leaves the block: each ends when `_stop` is set."""
 
-    What they ask is `question`, with a mark that is another one each time.
-    """
+    _threads: Sequence[threading.Thread] = ()
 
-    def __init__(
-        self, cluster: Cluster, namespace: str, agent: str, count: int = 4, question: Callable[[str], str] | None = None
-    ) -> None:
-        self._path = f"/agents/{namespace}/{agent}/invoke"
-        self._question = question or _about_a_refund
-        self._callers = [Caller(cluster, "shop", "web") for _ in range(count)]
+    def __init__(self) -> None:
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._shop, args=(number,)) for number in range(count)]
-        self.ended: list[tuple[str, str]] = []
-        """Revision and phase of each task that was answered."""
 
     def __enter__(self) -> Self:
         for each in self._threads:
@@ -44,6 +35,29 @@ class Shoppers:
         self._stop.set()
         for each in self._threads:
             each.join(timeout=120)
+
+
+class Shoppers(Background):
+    """Several callers, each of which asks again as soon as it has been answered. None asks a question of the exam.
+
+    What they ask is `question`, with a mark that is another one each time.
+    """
+
+    def __init__(
+        self, cluster: Cluster, namespace: str, agent: str, count: int = 4, question: Callable[[str], str] | None = None
+    ) -> None:
+        super().__init__()
+        self._path = f"/agents/{namespace}/{agent}/invoke"
+        self._question = question or _about_a_refund
+        self._callers = [Caller(cluster, "shop", "web") for _ in range(count)]
+        self._threads = [threading.Thread(target=self._shop, args=(number,)) for number in range(count)]
+        self.ended: list[tuple[str, str]] = []
+        """Revision and phase of each task that was answered."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, exc, trace)
         for caller in self._callers:
             caller.close()
 

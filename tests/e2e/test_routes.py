@@ -14,8 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import yaml
@@ -27,6 +26,7 @@ from proctor_cluster.settings import Settings
 from tests.e2e import pods
 from tests.e2e.conftest import Installed
 from tests.e2e.declared import Manifest, Namespace, an_agent, condition, eventually, is_
+from tests.e2e.shoppers import Background
 
 _CRD = Path(__file__).parent / "gateway_api.yaml"
 _SAMPLE = install.MANIFESTS / "samples" / "refunds-upgrade"
@@ -55,17 +55,17 @@ def _documented(kind: str) -> Manifest:
     return next(each for each in found if each.get("kind") == kind)
 
 
-class Proxies:
+class Proxies(Background):
     """Gateways that draw each task's backend by the route's weights as they are now, and send it there."""
 
     def __init__(self, cluster: Installed, shop: Namespace, agent: str, count: int = 3) -> None:
+        super().__init__()
         self._shop = shop
         self._cluster = cluster
         self._path = f"/agents/{shop.name}/{agent}/invoke"
         words = ("-n", "shop", "create", "token", "web", "--audience=proctor-gateway", "--duration=1h")
         self._token = cluster.kubectl(*words).strip()
         self._chance = random.Random(7)  # noqa: S311 - a draw, no secret
-        self._stop = threading.Event()
         self._weights = (100, 0)
         self._threads = [
             threading.Thread(target=self._follow),
@@ -73,18 +73,6 @@ class Proxies:
         ]
         self.sent: list[tuple[str, str, str]] = []
         """Of each task that was answered: by which door, which revision, how it ended."""
-
-    def __enter__(self) -> Self:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for each in self._threads:
-            each.join(timeout=60)
 
     def _follow(self) -> None:
         while not self._stop.wait(0.5):

@@ -30,7 +30,7 @@ from tests.sim.world import World
 
 _PATIENCE_SECONDS = 400.0
 _STEP_SECONDS = 10.0
-_FAULTS: tuple[WriteFault, ...] = (
+FAULTS: tuple[WriteFault, ...] = (
     Crash(after=True),
     Crash(after=False),
     Ambiguous(),
@@ -135,7 +135,7 @@ def plans(writes: int, seed: int) -> Iterator[Plan]:
     """One fault at each of a few writes, spread over the scenario."""
     for number in range(_PER_SCENARIO):
         index = (number * writes + seed * 3) // _PER_SCENARIO % writes
-        yield (OnWrite(index, _FAULTS[(number + seed * _PER_SCENARIO) % len(_FAULTS)]),)
+        yield (OnWrite(index, FAULTS[(number + seed * _PER_SCENARIO) % len(FAULTS)]),)
 
 
 EVERY_SCENARIO: Callable[[Callable[..., None]], Callable[..., None]] = pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_one_fault(scenario: Upgrading) -> None:
 def test_one_fault_thoroughly(scenario: Upgrading) -> None:
     """Every fault at every write."""
     calm = played(scenario)
-    for plan in ((OnWrite(index, fault),) for index in range(calm.writes) for fault in _FAULTS):
+    for plan in ((OnWrite(index, fault),) for index in range(calm.writes) for fault in FAULTS):
         told = played(scenario, plan)
         assert not told.findings, f"{'; '.join(map(str, plan))}: {told.findings}"
 

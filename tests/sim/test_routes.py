@@ -11,10 +11,10 @@ import pytest
 from tests.sim.agents import AGENT, NAMESPACE
 from tests.sim.cluster.kinds import Body, Ref
 from tests.sim.cluster.store import Change
-from tests.sim.faults import Ambiguous, Crash, Fail, Lag, OnWrite, Outage, StaleRestart, WriteFault
+from tests.sim.faults import OnWrite, WriteFault
 from tests.sim.rollout_scenarios import RULES, SCENARIOS, Upgrading, _furnish
 from tests.sim.scenario import staged
-from tests.sim.test_rollouts import Told, played
+from tests.sim.test_rollouts import FAULTS, Told, played
 from tests.sim.world import World
 
 ROUTE = Ref("HTTPRoute", NAMESPACE, "refunds")
@@ -131,22 +131,8 @@ def test_what_somebody_else_writes_is_mended() -> None:
     assert not _findings(played(scenario), followers)
 
 
-_FAULTS: tuple[WriteFault, ...] = (
-    Crash(after=True),
-    Crash(after=False),
-    Ambiguous(),
-    Fail(409),
-    Fail(500, 3),
-    StaleRestart(versions=8),
-    Lag(seconds=8),
-    Outage(seconds=20),
-)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "fault", _FAULTS, ids=[f"{type(each).__name__}{number}" for number, each in enumerate(_FAULTS)]
-)
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{type(each).__name__}{number}" for number, each in enumerate(FAULTS)])
 def test_one_fault(fault: WriteFault) -> None:
     """Also at the writes to the route itself."""
     scenario, _ = routed(BY_NAME["fails live tasks"])
