@@ -7,8 +7,9 @@ heard of yet. What cannot be read is not judged here: the operator says so in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -83,9 +84,11 @@ class Admission:
         namespace = agent.metadata.namespace
         connectors = await self._connectors(namespace, _used(agent))
         policies, _ = policies_of(self._cache, namespace)
-        effective = merge(policies, agent, self._clock.now(), labels_of(self._cache, namespace))
-        judged = crossing.judge(agent, connectors, effective, self._clock.now())
-        return _told(where, judged, policies)
+        return _told(where, self._judged(agent, connectors, policies), policies)
+
+    def _judged(self, agent: Agent, connectors: Mapping[str, Connector], policies: Sequence[AnyPolicy]) -> Judged:
+        now, labels = self._clock.now(), labels_of(self._cache, agent.metadata.namespace)
+        return crossing.judge(agent, connectors, merge(policies, agent, now, labels), now)
 
     def _connector(self, connector: Connector) -> Answer:
         """What a Connector says of itself is never refused, for then it would go on saying what is not so."""
@@ -95,11 +98,9 @@ class Admission:
             return Answer()
         warnings: list[str] = []
         for agent in self._agents_with(namespace, name):
-            effective = merge(policies, agent, self._clock.now(), labels_of(self._cache, namespace))
-            now = self._clock.now()
             known = self._known(namespace, _used(agent))
-            before = crossing.judge(agent, known, effective, now)
-            after = crossing.judge(agent, {**known, name: connector}, effective, now)
+            before = self._judged(agent, known, policies)
+            after = self._judged(agent, {**known, name: connector}, policies)
             warnings += [_warning(f"{_where(agent)} will break", each) for each in crossing.newly(before, after)]
         return Answer(warnings=tuple(warnings[:10]))
 
@@ -109,7 +110,7 @@ class Admission:
 
     def _agents_with(self, namespace: str, connector: str) -> Iterable[Agent]:
         bodies = (body for body in self._cache.within("Agent", namespace) if _mentions(body, connector))
-        for body, _ in zip(bodies, range(_MOST_AGENTS), strict=False):
+        for body in islice(bodies, _MOST_AGENTS):
             try:
                 yield Agent.parse(body)
             except Invalid:
