@@ -230,7 +230,7 @@ class Rollout(Spec):
     rollback: Rollback = Rollback()
     """How far back one gets fast, and what brings one back."""
     scale_down_delay: Duration = timedelta(seconds=30)
-    """How long the former stable revision keeps its pods after a promotion."""
+    """How long the former stable revision keeps its pods after a promotion by steps. Without steps they go at once."""
     abort_scale_down_delay: Duration = timedelta(seconds=30)
     """How long a withdrawn candidate keeps its pods after its last task."""
     history_limit: Annotated[int, Field(ge=1, le=100)] = 10
