@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from proctor.api.connector import Connector
 from proctor_gateway.cluster.known import Key
-from proctor_gateway.credentials import Credential, Credentials
+from proctor_gateway.state.credentials import Credential, Credentials
 from proctor_gateway.tokens import Claims
 from proctor_gateway.trace import Span
 

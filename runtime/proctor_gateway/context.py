@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from proctor_gateway.allowances import Allowances
-from proctor_gateway.catalog import Catalog
 from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.known import Known
-from proctor_gateway.credentials import Credentials
-from proctor_gateway.endings import Endings
-from proctor_gateway.flights import Flights
-from proctor_gateway.gates import Gates
-from proctor_gateway.governed import Policies
-from proctor_gateway.identity import Identities
-from proctor_gateway.keyring import Keyring
 from proctor_gateway.ledger import Ledger
 from proctor_gateway.metrics import Metrics
-from proctor_gateway.revisions import Bundles
 from proctor_gateway.settings import Settings
+from proctor_gateway.state.allowances import Allowances
+from proctor_gateway.state.catalog import Catalog
+from proctor_gateway.state.credentials import Credentials
+from proctor_gateway.state.endings import Endings
+from proctor_gateway.state.flights import Flights
+from proctor_gateway.state.gates import Gates
+from proctor_gateway.state.governed import Policies
+from proctor_gateway.state.identity import Identities
+from proctor_gateway.state.keyring import Keyring
+from proctor_gateway.state.revisions import Bundles
 from proctor_gateway.store.database import Database
 from proctor_gateway.upstream.http import Http
 from proctor_gateway.upstream.mcp import Mcp

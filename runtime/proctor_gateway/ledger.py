@@ -12,16 +12,15 @@ from typing import Any, Final, assert_never
 import structlog
 
 from proctor.api.agent import Limits
-from proctor_gateway import budgets
-from proctor_gateway.budgets import NOTHING_RESERVED, Bill, Reserved
-from proctor_gateway.calls import Intent, Outcome
 from proctor_gateway.clock import Clock
-from proctor_gateway.errors import Denied, Problem, StoreAway
-from proctor_gateway.judgement import Verdict
 from proctor_gateway.metrics import Metrics
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.calls import Intent, Outcome
+from proctor_gateway.rules.errors import Denied, Problem, StoreAway
+from proctor_gateway.rules.judgement import Verdict
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.store import budgets, start, tasks
 from proctor_gateway.store import calls as store
-from proctor_gateway.store import start, tasks
+from proctor_gateway.store.budgets import NOTHING_RESERVED, Bill, Reserved
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.operations import Brief
 from proctor_gateway.store.rows import call_id

@@ -12,10 +12,10 @@ from decimal import Decimal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from proctor.policy.finding import Finding
-from proctor_gateway.calls import CallState, Intent, Kind, Outcome
-from proctor_gateway.reasons import Reason
-from proctor_gateway.spending import Exceeded
-from proctor_gateway.tasks import Ended, Fault, Purpose, Task
+from proctor_gateway.rules.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.spending import Exceeded
+from proctor_gateway.rules.tasks import Ended, Fault, Purpose, Task
 from proctor_gateway.tokens import Claims
 
 _OPERATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

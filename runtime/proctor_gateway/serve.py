@@ -12,50 +12,50 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from proctor_gateway.allowances import Allowances
-from proctor_gateway.asking_system import list_tools
-from proctor_gateway.catalog import Catalog
+from proctor_gateway.callpath.asking_system import list_tools
 from proctor_gateway.clock import Clock
 from proctor_gateway.cluster.known import Known
 from proctor_gateway.cluster.port import Cluster, Kind
 from proctor_gateway.cluster.watch import Watcher
-from proctor_gateway.consent import Consent
 from proctor_gateway.context import Context
-from proctor_gateway.credentials import Credentials
-from proctor_gateway.doors import doors_of
-from proctor_gateway.draws import Draws
-from proctor_gateway.endings import Endings
-from proctor_gateway.errors import StoreAway
-from proctor_gateway.flights import Flights
-from proctor_gateway.gates import Gates
-from proctor_gateway.governed import Policies
-from proctor_gateway.identity import Identities
-from proctor_gateway.intake import Intake
-from proctor_gateway.keyring import Keyring
+from proctor_gateway.driving.consent import Consent
+from proctor_gateway.driving.doors import doors_of
+from proctor_gateway.driving.draws import Draws
+from proctor_gateway.driving.intake import Intake
+from proctor_gateway.driving.runner import Runner
+from proctor_gateway.driving.trials import Trials
+from proctor_gateway.driving.upkeep import Upkeep
 from proctor_gateway.ledger import Ledger
 from proctor_gateway.listeners import Listener, listening
+from proctor_gateway.measures.tallies import Tallies
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.readiness import Readiness
 from proctor_gateway.record.keeper import Keeper, kept
 from proctor_gateway.record.keys import obtain
 from proctor_gateway.record.logs import Writer
 from proctor_gateway.record.scribe import Scribe
-from proctor_gateway.revisions import Bundles
-from proctor_gateway.runner import Runner
+from proctor_gateway.rules.errors import StoreAway
 from proctor_gateway.server.agents import Agents
 from proctor_gateway.server.callers import Callers
 from proctor_gateway.server.internal import Internal
 from proctor_gateway.server.trials import TrialsEndpoint
 from proctor_gateway.settings import Settings
-from proctor_gateway.snapshot import Snapshot
 from proctor_gateway.solitude import alone
+from proctor_gateway.state.allowances import Allowances
+from proctor_gateway.state.catalog import Catalog
+from proctor_gateway.state.credentials import Credentials
+from proctor_gateway.state.endings import Endings
+from proctor_gateway.state.flights import Flights
+from proctor_gateway.state.gates import Gates
+from proctor_gateway.state.governed import Policies
+from proctor_gateway.state.identity import Identities
+from proctor_gateway.state.keyring import Keyring
+from proctor_gateway.state.revisions import Bundles
+from proctor_gateway.state.snapshot import Snapshot
 from proctor_gateway.store import keys, owners
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
-from proctor_gateway.tallies import Tallies
 from proctor_gateway.tokens import SigningKey, Tokens
-from proctor_gateway.trials import Trials
-from proctor_gateway.upkeep import Upkeep
 from proctor_gateway.upstream.http import Http
 from proctor_gateway.upstream.mcp import Mcp
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from proctor_gateway.tasks import Purpose
+from proctor_gateway.rules.tasks import Purpose
 
 _ISSUER: Final = "proctor-gateway"
 _AUDIENCE: Final = "proctor-agents"

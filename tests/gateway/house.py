@@ -12,10 +12,10 @@ from typing import Any
 import httpx2
 
 from proctor.api import names
-from proctor_gateway.access import Identity
 from proctor_gateway.clock import SystemClock
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.record.keys import generated
+from proctor_gateway.rules.access import Identity
 from proctor_gateway.serve import Ports, World, serve
 from proctor_gateway.settings import Settings
 from tests.gateway import objects

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from proctor_gateway.access import Identity
 from proctor_gateway.cluster.port import Event, Gone, Kind, Listing, SecretUnusable
-from proctor_gateway.errors import ClusterAway
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.access import Identity
+from proctor_gateway.rules.errors import ClusterAway
+from proctor_gateway.rules.reasons import Reason
 
 _BOOKMARK_SECONDS = 0.2
 

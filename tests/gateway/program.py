@@ -19,11 +19,11 @@ import httpx2
 
 from proctor.api import names
 from proctor.api.connector import Effect
-from proctor_gateway.access import Identity
 from proctor_gateway.clock import SystemClock, instance_name
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.ledger import Ledger
 from proctor_gateway.logs import configure
+from proctor_gateway.rules.access import Identity
 from proctor_gateway.serve import World, serve
 from proctor_gateway.settings import Settings
 from tests.gateway import objects

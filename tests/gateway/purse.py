@@ -12,16 +12,16 @@ from typing import Any
 from proctor.api.agent import Limits
 from proctor.api.bounds import BudgetScope, Overrun, Period
 from proctor.api.connector import Effect, Price
-from proctor_gateway.budgets import Bill
-from proctor_gateway.calls import CallState, Intent, Kind, Outcome
-from proctor_gateway.judgement import Allow
-from proctor_gateway.limits import cost_of
-from proctor_gateway.spending import Allowance, Balance, Exceeded
+from proctor_gateway.rules.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.rules.judgement import Allow
+from proctor_gateway.rules.limits import cost_of
+from proctor_gateway.rules.spending import Allowance, Balance, Exceeded
+from proctor_gateway.rules.tasks import Request, Task
+from proctor_gateway.rules.worst_case import Ask
 from proctor_gateway.store import acceptance, accounts, calls, lifecycle, start
 from proctor_gateway.store.accounts import Owner
+from proctor_gateway.store.budgets import Bill
 from proctor_gateway.store.database import Database
-from proctor_gateway.tasks import Request, Task
-from proctor_gateway.worst_case import Ask
 
 T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PRICE = Price.model_validate({"model": "m", "inputPerMillion": "1000", "outputPerMillion": "10000"})

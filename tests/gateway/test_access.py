@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proctor.api.agent import Access
-from proctor_gateway.access import Identity, is_admitted
+from proctor_gateway.rules.access import Identity, is_admitted
 
 WEB = {"serviceAccount": {"namespace": "shop", "name": "web"}}
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.api.agent import Agent
-from proctor_gateway.arms import Arm, Draw, Split, Stay, begin, drawn, is_mirrored, propensity, share_of, split_of
-from proctor_gateway.dispatch import Pod
+from proctor_gateway.rules.arms import Arm, Draw, Split, Stay, begin, drawn, is_mirrored, propensity, share_of, split_of
+from proctor_gateway.rules.dispatch import Pod
 from tests.gateway import objects
 
 UPGRADE = Split("u1", "s", "c", 10, 0)

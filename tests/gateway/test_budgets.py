@@ -11,12 +11,12 @@ from decimal import Decimal
 import pytest
 
 from proctor.api.bounds import BudgetScope, Overrun, Period
-from proctor_gateway.spending import Allowance
+from proctor_gateway.rules.spending import Allowance
+from proctor_gateway.rules.worst_case import NOTHING, Ask
 from proctor_gateway.store import accounts, start, tasks
 from proctor_gateway.store.accounts import Owner
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
-from proctor_gateway.worst_case import NOTHING, Ask
 from tests.gateway import postgres as postgresql
 from tests.gateway.purse import CUT_OFF, NOT_SENT, PRICE, T0, Payer, Spent, budget, used
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proctor.api import names
-from proctor_gateway.access import Identity
+from proctor_gateway.rules.access import Identity
 from tests.gateway import objects
 from tests.gateway.house import House, house
 from tests.gateway.serving import eventually

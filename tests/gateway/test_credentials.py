@@ -9,7 +9,7 @@ import pytest
 
 from proctor.api.connector import Connector
 from proctor_gateway.cluster.port import SecretUnusable
-from proctor_gateway.credentials import Credential, Credentials
+from proctor_gateway.state.credentials import Credential, Credentials
 from tests.gateway import objects
 from tests.gateway.memory import MemoryCluster
 

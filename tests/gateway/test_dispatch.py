@@ -6,8 +6,8 @@ import pytest
 
 from proctor.api.agent import Agent
 from proctor_gateway.cluster.known import pod_of
-from proctor_gateway.dispatch import Pod, capacity, choose, stable_revision
-from proctor_gateway.errors import Problem
+from proctor_gateway.rules.dispatch import Pod, capacity, choose, stable_revision
+from proctor_gateway.rules.errors import Problem
 from tests.gateway import objects
 
 

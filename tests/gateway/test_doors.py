@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from proctor_gateway.arms import Arm, Draw, Entry, Split, Stay, begin
+from proctor_gateway.rules.arms import Arm, Draw, Entry, Split, Stay, begin
 from tests.gateway import objects
 from tests.gateway.house import House, house
 from tests.gateway.test_arms import Rooms

@@ -11,12 +11,12 @@ import pytest
 
 from proctor.api import names
 from proctor.api.agent import Confidence, Fallback
-from proctor_gateway.calls import CallState
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.fallback import Legs, checked, next_hop
-from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Fault, Phase
-from proctor_gateway.verdict import End
+from proctor_gateway.rules.calls import CallState
+from proctor_gateway.rules.fallback import Legs, checked, next_hop
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Fault, Phase
+from proctor_gateway.rules.verdict import End
 from tests.gateway import objects
 from tests.gateway.house import House
 from tests.gateway.odd_system import OddSystem

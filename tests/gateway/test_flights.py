@@ -9,9 +9,9 @@ import pytest
 
 from proctor.api.connector import Effect
 from proctor_gateway.calling import Caller
-from proctor_gateway.errors import Problem
-from proctor_gateway.flights import Flights
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.state.flights import Flights
 from proctor_gateway.tokens import Claims
 from proctor_gateway.trace import Span
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from proctor.api import names
-from proctor_gateway.access import Identity
-from proctor_gateway.errors import Problem
-from proctor_gateway.identity import Identities
+from proctor_gateway.rules.access import Identity
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.state.identity import Identities
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
 from tests.gateway import objects

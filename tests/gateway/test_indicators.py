@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from proctor.api.objectives import IndicatorType
-from proctor_gateway.goodness import judged
-from proctor_gateway.indicators import Question, answer
+from proctor_gateway.measures.goodness import judged
+from proctor_gateway.measures.indicators import Question, answer
 from proctor_gateway.store.custom import Verdicts
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.indicators import Asked, Counted, Found, count

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from proctor.api import digest, names
-from proctor_gateway.access import Identity
+from proctor_gateway.rules.access import Identity
 from tests.gateway import objects
 from tests.gateway.house import House
 from tests.gateway.odd_system import OddSystem

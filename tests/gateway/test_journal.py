@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proctor.api.connector import Effect
-from proctor_gateway.calls import CallState, Kind, Outcome
 from proctor_gateway.cluster import port
-from proctor_gateway.judgement import Allow
+from proctor_gateway.rules.calls import CallState, Kind, Outcome
+from proctor_gateway.rules.judgement import Allow
+from proctor_gateway.rules.tasks import Ended, Phase
+from proctor_gateway.rules.verdict import Again, Answered
 from proctor_gateway.store import calls, lifecycle, owners, start
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
-from proctor_gateway.tasks import Ended, Phase
-from proctor_gateway.verdict import Again, Answered
 from tests.gateway import objects
 from tests.gateway.house import House
 from tests.gateway.odd_system import HABITS, OddSystem

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from proctor_gateway.access import Identity
 from proctor_gateway.cluster.access import Access
 from proctor_gateway.cluster.kubernetes import Kubernetes
 from proctor_gateway.cluster.port import Event, Gone, Kind, SecretUnusable
-from proctor_gateway.errors import ClusterAway
+from proctor_gateway.rules.access import Identity
+from proctor_gateway.rules.errors import ClusterAway
 from tests.gateway.serving import served
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from proctor.api.agent import Limits
 from proctor.api.connector import Price
-from proctor_gateway.calls import Kind
-from proctor_gateway.limits import Pace, cost_of, exceeded
-from proctor_gateway.tasks import Usage
+from proctor_gateway.rules.calls import Kind
+from proctor_gateway.rules.limits import Pace, cost_of, exceeded
+from proctor_gateway.rules.tasks import Usage
 
 T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LIMITS = Limits.model_validate({"timeout": "60s", "maxSteps": 3})

@@ -9,9 +9,9 @@ import pytest
 
 from proctor.api.agent import Agent, ToolGrant
 from proctor.api.connector import Connector, Effect
-from proctor_gateway import mediation
-from proctor_gateway.bundle import Bundle, BundleError, Pinned
-from proctor_gateway.errors import Denied
+from proctor_gateway.rules import mediation
+from proctor_gateway.rules.bundle import Bundle, BundleError, Pinned
+from proctor_gateway.rules.errors import Denied
 from tests.gateway import objects
 
 T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.api.bounds import Period
-from proctor_gateway.periods import window
+from proctor_gateway.rules.periods import window
 
 
 def utc(text: str) -> datetime:

@@ -12,7 +12,7 @@ import pytest
 from proctor.policy.facts import Answered
 from proctor_gateway.cluster.known import Known
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.governed import Policies
+from proctor_gateway.state.governed import Policies
 from proctor_gateway.store import readings
 from proctor_gateway.store.database import Database
 from tests.demo.processes import System

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proctor.api.connector import Verification
-from proctor_gateway.probing import Applied, NotApplied, Unclear, arguments_of, read
+from proctor_gateway.callpath.probing import Applied, NotApplied, Unclear, arguments_of, read
 
 VERIFY = Verification.model_validate(
     {

@@ -16,7 +16,7 @@ from proctor.audit.records import Record
 from proctor.audit.verifier import verify
 from proctor.cli.errors import Denied
 from proctor.cli.record import RecordReader
-from proctor_gateway.access import Identity
+from proctor_gateway.rules.access import Identity
 from tests.demo.processes import System
 from tests.gateway import objects
 from tests.gateway.house import House, house

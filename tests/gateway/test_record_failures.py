@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from proctor.audit.canonical import NotCanonical
 from proctor.audit.records import Draft, EventType, Record
-from proctor_gateway.errors import StoreAway
 from proctor_gateway.record import logs, reading
 from proctor_gateway.record.keys import CHECKPOINT_KEY, BadKeys, RecordKeys, generated, obtain
 from proctor_gateway.record.logs import Writer
 from proctor_gateway.record.pending import record
 from proctor_gateway.record.scribe import Scribe
+from proctor_gateway.rules.errors import StoreAway
 from proctor_gateway.store import owners
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate

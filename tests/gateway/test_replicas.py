@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.keyring import Keyring
+from proctor_gateway.state.keyring import Keyring
 from proctor_gateway.store import keys
 from proctor_gateway.store.database import Database
 from proctor_gateway.tokens import Claims, SigningKey, Tokens, UnknownKey

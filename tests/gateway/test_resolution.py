@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proctor.api import names
-from proctor_gateway.access import Identity
 from proctor_gateway.cluster.port import Kind
+from proctor_gateway.rules.access import Identity
 from tests.gateway import objects
 from tests.gateway.house import House
 from tests.gateway.odd_system import HABITS, OddSystem

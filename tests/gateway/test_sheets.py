@@ -9,16 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from proctor.api.connector import Effect
-from proctor_gateway.budgets import Bill
-from proctor_gateway.calls import CallState, Intent, Kind, Outcome
-from proctor_gateway.judgement import Allow
 from proctor_gateway.record.pending import Nobody
+from proctor_gateway.rules.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.rules.judgement import Allow
+from proctor_gateway.rules.tasks import Task
+from proctor_gateway.rules.worst_case import Ask
 from proctor_gateway.store import accounts, calls, start
+from proctor_gateway.store.budgets import Bill
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.engines import engine_for
 from proctor_gateway.store.operations import Brief, Operation, Result
-from proctor_gateway.tasks import Task
-from proctor_gateway.worst_case import Ask
 from tests.gateway.purse import LIMITS, PRICE, REFUNDS, T0, Payer, budget, used
 
 CALL = Ask(100, 10, None, price=PRICE)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from proctor_gateway.arms import Beginning, Room
 from proctor_gateway.cluster.known import Key, Known
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.slots import Asking, Place, Slots
+from proctor_gateway.driving.slots import Asking, Place, Slots
+from proctor_gateway.rules.arms import Beginning, Room
 from tests.gateway import objects
 
 AGENT = Key(objects.NAMESPACE, "refunds")

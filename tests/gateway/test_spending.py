@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from proctor.api.bounds import BudgetScope, Overrun, Period
 from proctor.api.connector import Price
-from proctor_gateway.spending import Allowance, Balance, Exceeded, Granted, Purse, judge, judge_intake
-from proctor_gateway.worst_case import Ask
+from proctor_gateway.rules.spending import Allowance, Balance, Exceeded, Granted, Purse, judge, judge_intake
+from proctor_gateway.rules.worst_case import Ask
 
 T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RESET = T0 + timedelta(hours=12)

@@ -16,11 +16,13 @@ from alembic.runtime.migration import MigrationContext
 
 from proctor.api.agent import Limits
 from proctor.api.connector import Effect
-from proctor_gateway.access import Identity
-from proctor_gateway.calls import CallState, Intent, Kind, Outcome
-from proctor_gateway.errors import StoreAway
-from proctor_gateway.judgement import Allow, Refuse
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.access import Identity
+from proctor_gateway.rules.calls import CallState, Intent, Kind, Outcome
+from proctor_gateway.rules.errors import StoreAway
+from proctor_gateway.rules.judgement import Allow, Refuse
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Ended, Fault, Phase, Request, Running, Task, Waiting
+from proctor_gateway.rules.verdict import Again, Answered, AttemptEnd, Lost, Stopped
 from proctor_gateway.store import acceptance, calls, keys, lifecycle, owners, start, tasks
 from proctor_gateway.store.cluster import (
     Object,
@@ -36,9 +38,7 @@ from proctor_gateway.store.cluster import (
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import is_current, migrate
 from proctor_gateway.store.tables import metadata, outcomes
-from proctor_gateway.tasks import Ended, Fault, Phase, Request, Running, Task, Waiting
 from proctor_gateway.tokens import SigningKey
-from proctor_gateway.verdict import Again, Answered, AttemptEnd, Lost, Stopped
 
 T0 = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 LIMITS = Limits.model_validate({"timeout": "60s", "maxSteps": 3})

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from proctor_gateway.errors import StoreAway
-from proctor_gateway.invoke import judge_answer
-from proctor_gateway.reasons import Reason
+from proctor_gateway.driving.invoke import judge_answer
+from proctor_gateway.rules.errors import StoreAway
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.verdict import Lost
 from proctor_gateway.store import owners
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.migrate import migrate
 from proctor_gateway.store.tables import counters, tasks
-from proctor_gateway.verdict import Lost
 from tests.bench.kills.proxy import Proxy
 from tests.gateway.postgres import Server
 from tests.gateway.test_store import T0, accepted, dispatched

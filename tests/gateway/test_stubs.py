@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from proctor.api.connector import Effect
 from proctor_gateway.calling import Caller
-from proctor_gateway.errors import Denied
-from proctor_gateway.judgement import Allow, Ask
-from proctor_gateway.rehearsal import check_may_leave, judged
-from proctor_gateway.stubs import Asked, Script, Send, Stub, Unanswered, answer, sample
-from proctor_gateway.tasks import Purpose
+from proctor_gateway.callpath.rehearsal import check_may_leave, judged
+from proctor_gateway.rules.errors import Denied
+from proctor_gateway.rules.judgement import Allow, Ask
+from proctor_gateway.rules.stubs import Asked, Script, Send, Stub, Unanswered, answer, sample
+from proctor_gateway.rules.tasks import Purpose
 from proctor_gateway.tokens import Claims
 from proctor_gateway.trace import Span
 from tests.gateway.still_clock import T0

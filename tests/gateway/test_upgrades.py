@@ -13,8 +13,8 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from proctor_gateway.arms import share_of
 from proctor_gateway.cluster.port import Kind
+from proctor_gateway.rules.arms import share_of
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.tables import assignments
 from tests.gateway import objects

@@ -8,10 +8,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from proctor.api.connector import Effect
-from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
-from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Fault, Phase
-from proctor_gateway.verdict import Again, Answered, Bounds, Broke, End, Lost, NotTaken, Pause, Stopped, fault_of, judge
+from proctor_gateway.rules.calls import Call, CallState, Intent, Kind, Outcome
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Fault, Phase
+from proctor_gateway.rules.verdict import (
+    Again,
+    Answered,
+    Bounds,
+    Broke,
+    End,
+    Lost,
+    NotTaken,
+    Pause,
+    Stopped,
+    fault_of,
+    judge,
+)
 
 T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LOST = Lost(Fault(Reason.INTERRUPTED, "pod one went away"))

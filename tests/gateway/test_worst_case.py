@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.api.connector import Price
-from proctor_gateway.limits import cost_of
-from proctor_gateway.worst_case import NOTHING, Ask, bounded, of_model, of_tool
+from proctor_gateway.rules.limits import cost_of
+from proctor_gateway.rules.worst_case import NOTHING, Ask, bounded, of_model, of_tool
 
 PRICE = Price.model_validate({"model": "m", "inputPerMillion": "1", "outputPerMillion": "10"})
 CEILED = Price.model_validate(

@@ -15,7 +15,7 @@ from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
 from proctor.api.policy import ClusterPolicy, Policy
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.dispatch import Pod
+from proctor_gateway.rules.dispatch import Pod
 
 log = structlog.get_logger(__name__)
 

@@ -14,11 +14,11 @@ from yarl import URL
 
 from proctor.api import names
 from proctor.api.approval import ApprovalPhase
-from proctor_gateway.access import Identity
 from proctor_gateway.cluster.access import Access
 from proctor_gateway.cluster.port import Event, Gone, Kind, Listing, SecretUnusable
-from proctor_gateway.errors import ClusterAway
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.access import Identity
+from proctor_gateway.rules.errors import ClusterAway
+from proctor_gateway.rules.reasons import Reason
 
 _PAGE: Final = 500
 _REQUEST_SECONDS: Final = 15.0

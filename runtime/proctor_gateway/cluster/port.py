@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from proctor_gateway.access import Identity
-from proctor_gateway.errors import GatewayError
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.access import Identity
+from proctor_gateway.rules.errors import GatewayError
+from proctor_gateway.rules.reasons import Reason
 
 
 class Kind(StrEnum):

@@ -14,7 +14,7 @@ import structlog
 
 from proctor_gateway.cluster.known import Known, key_of
 from proctor_gateway.cluster.port import Cluster, Gone, Kind
-from proctor_gateway.errors import ClusterAway
+from proctor_gateway.rules.errors import ClusterAway
 
 log = structlog.get_logger(__name__)
 

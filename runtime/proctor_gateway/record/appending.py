@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from proctor.audit.merkle import Frontier, leaf_hash
 from proctor.audit.records import NO_RECORD, Draft, EventType, Place, line, line_hash
 from proctor.audit.tiles import HEIGHT
-from proctor_gateway.errors import StoreAway
+from proctor_gateway.rules.errors import StoreAway
 from proctor_gateway.store import hot
 from proctor_gateway.store.tables import record_logs, record_nodes, records
 

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 import structlog
 
 from proctor_gateway.clock import Clock
-from proctor_gateway.errors import StoreAway
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.record import logs, payloads, retention
 from proctor_gateway.record.appending import LogLost, held
 from proctor_gateway.record.logs import Entered, Writer
 from proctor_gateway.record.scribe import Scribe
+from proctor_gateway.rules.errors import StoreAway
 from proctor_gateway.settings import Settings
 from proctor_gateway.store.database import Database
 

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 from proctor.api import digest, names
 from proctor.audit.notes import Signer, Verifier
 from proctor_gateway.cluster.port import Cluster, SecretUnusable
-from proctor_gateway.errors import ClusterAway
 from proctor_gateway.record.payloads import Vault
+from proctor_gateway.rules.errors import ClusterAway
 
 log = structlog.get_logger(__name__)
 

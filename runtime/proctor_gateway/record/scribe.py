@@ -9,11 +9,11 @@ import sqlalchemy as sa
 import structlog
 
 from proctor.audit.records import Draft
-from proctor_gateway.errors import StoreAway
 from proctor_gateway.record import pending
 from proctor_gateway.record.appending import Outdated, Tip, append, degraded, held, unknown
 from proctor_gateway.record.payloads import Vault
 from proctor_gateway.record.pending import Desk, Facts, Keyed
+from proctor_gateway.rules.errors import StoreAway
 
 log = structlog.get_logger(__name__)
 

@@ -11,16 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from proctor_gateway import ask_model, trace
+from proctor_gateway import trace
 from proctor_gateway.calling import Caller
+from proctor_gateway.callpath import ask_model
+from proctor_gateway.callpath.stream_model import Stream
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
 from proctor_gateway.ledger import Recorded
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Fault
 from proctor_gateway.server.answers import body_of, json_response, parsed_object, problem_of
 from proctor_gateway.server.mcp import McpEndpoint
-from proctor_gateway.stream_model import Stream
-from proctor_gateway.tasks import Fault
 from proctor_gateway.tokens import TokenError
 from proctor_gateway.trace import Span
 from proctor_gateway.upstream.model import error_body

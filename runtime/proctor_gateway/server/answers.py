@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from proctor_gateway.errors import Away, Denied, Problem
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import Away, Denied, Problem
+from proctor_gateway.rules.reasons import Reason
 
 log = structlog.get_logger(__name__)
 

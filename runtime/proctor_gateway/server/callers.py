@@ -11,20 +11,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proctor.api.agent import Agent
-from proctor_gateway import calls, trace
-from proctor_gateway.access import Identity, is_admitted, is_tester
+from proctor_gateway import trace
 from proctor_gateway.context import Context
-from proctor_gateway.doors import Door
-from proctor_gateway.errors import Problem
-from proctor_gateway.intake import Intake, Order
-from proctor_gateway.reasons import Reason
+from proctor_gateway.driving.doors import Door
+from proctor_gateway.driving.intake import Intake, Order
+from proctor_gateway.rules import calls
+from proctor_gateway.rules.access import Identity, is_admitted, is_tester
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Ended, Phase, Purpose, Task, shown
 from proctor_gateway.server.answers import HANDLERS, body_of, json_response, parsed_object
 from proctor_gateway.server.resolution import Resolutions
 from proctor_gateway.store import approvals
 from proctor_gateway.store import tasks as store
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.store.outcomes import Feedback, overrule
-from proctor_gateway.tasks import Ended, Phase, Purpose, Task, shown
 
 _BASE: Final = "/agents/{namespace}/{agent}"
 _MOST_LISTED: Final = 200

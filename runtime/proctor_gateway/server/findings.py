@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proctor_gateway.context import Context
+from proctor_gateway.rules.tasks import instant
 from proctor_gateway.server.answers import json_response
 from proctor_gateway.server.operator import check_operator
 from proctor_gateway.store import readings
-from proctor_gateway.tasks import instant
 
 _DAYS: Final = 7
 _MOST: Final = 20_000

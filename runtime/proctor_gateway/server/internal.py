@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proctor_gateway.callpath.probe import probe
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem, StoreAway
-from proctor_gateway.probe import probe
 from proctor_gateway.readiness import Readiness
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import Problem, StoreAway
+from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.server.answers import HANDLERS, json_response
 from proctor_gateway.server.findings import FindingsEndpoint
 from proctor_gateway.server.objectives import Objectives

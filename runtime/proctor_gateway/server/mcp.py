@@ -16,12 +16,12 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proctor_gateway.call_tool import Answer, call_tool, list_tools
 from proctor_gateway.calling import Caller
-from proctor_gateway.calls import CallState
+from proctor_gateway.callpath.call_tool import Answer, call_tool, list_tools
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Denied, Problem
-from proctor_gateway.reasons import OF_THE_CALL, Reason
+from proctor_gateway.rules.calls import CallState
+from proctor_gateway.rules.errors import Denied, Problem
+from proctor_gateway.rules.reasons import OF_THE_CALL, Reason
 from proctor_gateway.server.answers import body_of, json_response, parsed_object, problem_of
 
 log = structlog.get_logger(__name__)

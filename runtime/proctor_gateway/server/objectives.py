@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
-from proctor_gateway.indicators import Question, answer
-from proctor_gateway.reasons import Reason
+from proctor_gateway.measures.indicators import Question, answer
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.server.answers import body_of, json_response
 from proctor_gateway.server.operator import check_operator
 from proctor_gateway.store.custom import Verdicts

@@ -6,8 +6,8 @@ from starlette.requests import Request
 
 from proctor.api.agent import Agent
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
 
 
 async def check_operator(context: Context, request: Request, what: str) -> None:

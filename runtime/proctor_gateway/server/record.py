@@ -19,13 +19,13 @@ from proctor.audit.proofs import Proof
 from proctor.audit.records import Draft, EventType
 from proctor.audit.tiles import NoTile, Tile
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
-from proctor_gateway.reasons import Reason
 from proctor_gateway.record import payloads, reading
 from proctor_gateway.record.pending import desk, record
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import instant
 from proctor_gateway.server.answers import body_of, json_response, parsed
 from proctor_gateway.server.operator import check_operator
-from proctor_gateway.tasks import instant
 
 _MOST: Final = 500
 _LONG_LIVED: Final = "private, max-age=31536000, immutable"

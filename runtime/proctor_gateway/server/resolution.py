@@ -11,16 +11,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proctor.api.agent import Agent
-from proctor_gateway import calls
-from proctor_gateway.access import Identity, is_resolver
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules import calls
+from proctor_gateway.rules.access import Identity, is_resolver
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Phase, Task, shown
 from proctor_gateway.server.answers import body_of, json_response, parsed_object
 from proctor_gateway.store import approvals, tasks
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.store.resolution import Action, NotResolvable, Resolution, resolve
-from proctor_gateway.tasks import Phase, Task, shown
 
 log = structlog.get_logger(__name__)
 

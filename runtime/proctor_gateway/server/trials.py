@@ -13,15 +13,15 @@ from starlette.routing import Route
 
 from proctor.api import digest
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
-from proctor_gateway.reasons import Reason
+from proctor_gateway.driving.trials import Trials
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Purpose
 from proctor_gateway.server.answers import body_of, json_response, parsed_object
 from proctor_gateway.server.operator import agent_of, check_operator
 from proctor_gateway.store import trials as store
 from proctor_gateway.store.reports import report
 from proctor_gateway.store.trials import Run
-from proctor_gateway.tasks import Purpose
-from proctor_gateway.trials import Trials
 
 _PATH: Final = "/internal/agents/{namespace}/{agent}/trials/{batch}"
 _MOST: Final = 5000

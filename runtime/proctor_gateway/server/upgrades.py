@@ -10,17 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proctor_gateway.arms import split_of
+from proctor_gateway.callpath.judge import judged, question_of
 from proctor_gateway.context import Context
-from proctor_gateway.draws import said
-from proctor_gateway.errors import Problem
-from proctor_gateway.judge import judged, question_of
-from proctor_gateway.reasons import Reason
+from proctor_gateway.driving.draws import said
+from proctor_gateway.rules.arms import split_of
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import instant
 from proctor_gateway.server.answers import body_of, json_response, parsed_object
 from proctor_gateway.server.operator import agent_of, check_operator, number
 from proctor_gateway.store import assignments, finished
 from proctor_gateway.store.finished import Ends, read_cursor
-from proctor_gateway.tasks import instant
 
 _BASE: Final = "/internal/agents/{namespace}/{agent}"
 _LISTED: Final = 1000

@@ -10,17 +10,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proctor.api.agent import Agent
-from proctor_gateway import solvency
 from proctor_gateway.context import Context
-from proctor_gateway.errors import Problem
+from proctor_gateway.measures import solvency
+from proctor_gateway.measures.solvency import BudgetStanding, Standing
 from proctor_gateway.metrics import Metrics
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import Problem
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.spending import day_of
+from proctor_gateway.rules.tasks import instant
 from proctor_gateway.server.answers import body_of, json_response, parsed_object
 from proctor_gateway.server.operator import check_operator
-from proctor_gateway.solvency import BudgetStanding, Standing
-from proctor_gateway.spending import day_of
 from proctor_gateway.store import accounts
-from proctor_gateway.tasks import instant
 
 _MOST: Final = 20_000
 

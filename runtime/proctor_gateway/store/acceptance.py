@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proctor_gateway import budgets
-from proctor_gateway.budgets import Bill
-from proctor_gateway.spending import Exceeded
+from proctor_gateway.rules.spending import Exceeded
+from proctor_gateway.rules.tasks import Phase, Request, Task
+from proctor_gateway.store import budgets
+from proctor_gateway.store.budgets import Bill
 from proctor_gateway.store.rows import to_task
 from proctor_gateway.store.tables import tasks
 from proctor_gateway.store.tasks import must_get, open_tasks
-from proctor_gateway.tasks import Phase, Request, Task
 
 
 class Asker(Protocol):

@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from proctor.api.bounds import BudgetScope, Period
-from proctor_gateway.spending import Account, Balance
+from proctor_gateway.rules.spending import Account, Balance
 from proctor_gateway.store import hot, sheets
 from proctor_gateway.store.tables import accounts
 

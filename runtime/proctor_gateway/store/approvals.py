@@ -12,15 +12,16 @@ import sqlalchemy as sa
 from proctor.api.agent import Output
 from proctor.api.approval import ApprovalSpec
 from proctor.policy import forms
-from proctor_gateway import questions, recording
-from proctor_gateway.calls import CallState, Intent
-from proctor_gateway.fallback import Hop
-from proctor_gateway.judgement import Ask
-from proctor_gateway.questions import Asker
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules import questions
+from proctor_gateway.rules.calls import CallState, Intent
+from proctor_gateway.rules.fallback import Hop
+from proctor_gateway.rules.judgement import Ask
+from proctor_gateway.rules.questions import Asker
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Fault, Phase
+from proctor_gateway.store import recording
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import approvals, calls, tasks
-from proctor_gateway.tasks import Fault, Phase
 
 APPROVE = "Approve"
 TIMED_OUT = "TimedOut"

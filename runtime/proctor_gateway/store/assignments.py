@@ -11,10 +11,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proctor_gateway.arms import Arm, Beginning, Draw, Stay
+from proctor_gateway.rules.arms import Arm, Beginning, Draw, Stay
+from proctor_gateway.rules.tasks import OPEN, Phase, Purpose, Running, Task, instant, money
 from proctor_gateway.store import lifecycle, owners
 from proctor_gateway.store.tables import assignments, conversations, counters, instances, outcomes, tasks
-from proctor_gateway.tasks import OPEN, Phase, Purpose, Running, Task, instant, money
 
 LOCK: Final = "assignments"
 _COUNTER: Final = "assignments"

@@ -9,16 +9,15 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from proctor_gateway import budgets, recording
-from proctor_gateway.budgets import NOTHING_RESERVED, Reserved
-from proctor_gateway.calls import Call, CallState, Intent, Outcome
-from proctor_gateway.reasons import Reason
-from proctor_gateway.store import hot, sheets
+from proctor_gateway.rules.calls import Call, CallState, Intent, Outcome
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Fault, Phase
+from proctor_gateway.store import budgets, hot, recording, sheets
+from proctor_gateway.store.budgets import NOTHING_RESERVED, Reserved
 from proctor_gateway.store.operations import Brief
 from proctor_gateway.store.rows import call_id, plain, to_call
 from proctor_gateway.store.sheets import Sheet
 from proctor_gateway.store.tables import calls
-from proctor_gateway.tasks import Fault, Phase
 
 # The statement is built once: to build it costs more than to run it. Whose call it is it gives back: for the record.
 _SETTLE: Final = (

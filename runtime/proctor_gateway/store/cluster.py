@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proctor_gateway.access import Identity
+from proctor_gateway.rules.access import Identity
 from proctor_gateway.store.tables import known, reviews, revisions
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from proctor.api.cel import ExpressionError, Language, Type
-from proctor_gateway.arms import Arm
+from proctor_gateway.rules.arms import Arm
+from proctor_gateway.rules.tasks import Phase
 from proctor_gateway.store.indicators import Sums
 from proctor_gateway.store.tables import outcomes, tasks
-from proctor_gateway.tasks import Phase
 
 TASK: Final = Language(task=Type.OBJECT)
 """What the expressions see: `task`, with how it ended and, while it is kept, what was said."""

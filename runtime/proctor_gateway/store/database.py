@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from proctor_gateway.errors import StoreAway
 from proctor_gateway.record.pending import Nobody, Recorder
+from proctor_gateway.rules.errors import StoreAway
 from proctor_gateway.store.engines import engine_for, is_away
 from proctor_gateway.store.operations import Operation, Result
 

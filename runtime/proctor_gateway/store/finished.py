@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from proctor_gateway.rules.tasks import Phase, instant, money
 from proctor_gateway.store.tables import outcomes
-from proctor_gateway.tasks import Phase, instant, money
 
 
 @dataclass(frozen=True)

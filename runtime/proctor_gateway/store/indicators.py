@@ -16,9 +16,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from proctor.api.objectives import IndicatorType
-from proctor_gateway.arms import Arm
+from proctor_gateway.rules.arms import Arm
+from proctor_gateway.rules.tasks import Phase, Purpose
 from proctor_gateway.store.tables import UtcTime, outcomes, tasks
-from proctor_gateway.tasks import Phase, Purpose
 
 _STATEMENTS: Final = 256
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proctor.api.connector import Effect
-from proctor_gateway.calls import Call, CallState, Intent, Kind
+from proctor_gateway.rules.calls import Call, CallState, Intent, Kind
 from proctor_gateway.store import hot
 from proctor_gateway.store.rows import to_call
 from proctor_gateway.store.tables import answers, calls

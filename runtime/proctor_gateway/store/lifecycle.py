@@ -12,19 +12,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from proctor_gateway import fallback, recording
-from proctor_gateway.calls import Call, CallState
-from proctor_gateway.fallback import NONE, Legs
-from proctor_gateway.reasons import Reason
-from proctor_gateway.store import approvals, journal
+from proctor_gateway.rules import fallback
+from proctor_gateway.rules.calls import Call, CallState
+from proctor_gateway.rules.fallback import NONE, Legs
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import OPEN, Fault, Phase, Running, Task
+from proctor_gateway.rules.verdict import Again, AttemptEnd, Bounds, End, Lost, Pause, Stopped, judge
+from proctor_gateway.store import approvals, journal, recording
 from proctor_gateway.store.calls import list_calls, under_way
 from proctor_gateway.store.outcomes import record
 from proctor_gateway.store.owners import alive
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, outcomes, tasks
 from proctor_gateway.store.tasks import must_get
-from proctor_gateway.tasks import OPEN, Fault, Phase, Running, Task
-from proctor_gateway.verdict import Again, AttemptEnd, Bounds, End, Lost, Pause, Stopped, judge
 
 
 def dispatch(

@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from proctor_gateway.calls import CallState, Kind
+from proctor_gateway.rules.calls import CallState, Kind
+from proctor_gateway.rules.tasks import Purpose
+from proctor_gateway.rules.verdict import End
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, outcomes
-from proctor_gateway.tasks import Purpose
-from proctor_gateway.verdict import End
 
 _FAILED = (CallState.FAILED, CallState.UNKNOWN)
 

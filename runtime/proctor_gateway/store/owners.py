@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from proctor_gateway.calls import CallState
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.calls import CallState
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import DRIVEN, Phase, Task
 from proctor_gateway.store.rows import to_task
 from proctor_gateway.store.tables import calls, instances, tasks
-from proctor_gateway.tasks import DRIVEN, Phase, Task
 
 _FORGOTTEN_AFTER = timedelta(days=1)
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from proctor.policy import planning
 from proctor.policy.planning import Plan
-from proctor_gateway.calls import CallState, Kind
+from proctor_gateway.rules.calls import CallState, Kind
 from proctor_gateway.store.tables import calls
 from proctor_gateway.store.tables import plans as table
 

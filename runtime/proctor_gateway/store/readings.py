@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from proctor.api import digest
 from proctor.policy.facts import Answered
 from proctor.policy.finding import Finding
-from proctor_gateway.calls import CallState, Kind
+from proctor_gateway.rules.calls import CallState, Kind
 from proctor_gateway.store import hot
 from proctor_gateway.store.operations import Brief
 from proctor_gateway.store.rows import plain

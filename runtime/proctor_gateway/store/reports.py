@@ -8,10 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from proctor_gateway.calls import Kind
+from proctor_gateway.rules.calls import Kind
+from proctor_gateway.rules.tasks import Phase, Purpose, money
 from proctor_gateway.store.outcomes import confidence_of
 from proctor_gateway.store.tables import calls, tasks, trials
-from proctor_gateway.tasks import Phase, Purpose, money
 
 _AT_ONCE = 500
 

@@ -10,15 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from proctor_gateway import recording
-from proctor_gateway.calls import Call, CallState
-from proctor_gateway.reasons import Reason
-from proctor_gateway.store import journal, lifecycle
+from proctor_gateway.rules.calls import Call, CallState
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Phase, Task
+from proctor_gateway.store import journal, lifecycle, recording
 from proctor_gateway.store.calls import list_calls
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.tables import calls, outcomes, tasks
 from proctor_gateway.store.tasks import must_get
-from proctor_gateway.tasks import Phase, Task
 
 
 class Action(StrEnum):

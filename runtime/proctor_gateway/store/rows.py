@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from proctor.api.connector import Effect
-from proctor_gateway.arms import Entry
-from proctor_gateway.calls import Call, CallState, Intent, Kind, Outcome
-from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import (
+from proctor_gateway.rules.arms import Entry
+from proctor_gateway.rules.calls import Call, CallState, Intent, Kind, Outcome
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import (
     Ended,
     Fault,
     Leg,

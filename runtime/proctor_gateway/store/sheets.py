@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from proctor_gateway.spending import Balance
+from proctor_gateway.rules.spending import Balance
 from proctor_gateway.store import hot, journal
 from proctor_gateway.store.tables import accounts, calls, tasks
 

@@ -14,20 +14,19 @@ import sqlalchemy as sa
 
 from proctor.api.agent import Limits
 from proctor.api.connector import Effect
-from proctor_gateway import budgets, recording
-from proctor_gateway.budgets import NOTHING_RESERVED, Bill, Reserved
-from proctor_gateway.calls import Call, CallState, Intent, Kind
-from proctor_gateway.judgement import Ask, Refuse, Verdict
-from proctor_gateway.limits import exceeded
-from proctor_gateway.reasons import OF_THE_CALL, Reason
-from proctor_gateway.spending import Exceeded
-from proctor_gateway.store import approvals, journal, sheets
+from proctor_gateway.rules.calls import Call, CallState, Intent, Kind
+from proctor_gateway.rules.judgement import Ask, Refuse, Verdict
+from proctor_gateway.rules.limits import exceeded
+from proctor_gateway.rules.reasons import OF_THE_CALL, Reason
+from proctor_gateway.rules.spending import Exceeded
+from proctor_gateway.rules.tasks import Fault, Usage
+from proctor_gateway.store import approvals, budgets, journal, recording, sheets
+from proctor_gateway.store.budgets import NOTHING_RESERVED, Bill, Reserved
 from proctor_gateway.store.calls import is_running
 from proctor_gateway.store.operations import Brief, Untouched
 from proctor_gateway.store.rows import plain
 from proctor_gateway.store.sheets import Sheet, TaskRow
 from proctor_gateway.store.tables import calls
-from proctor_gateway.tasks import Fault, Usage
 
 _MOST_CALLS = 10_000
 """Of one task, denied ones included: an agent that asks in a loop must not fill the disk."""

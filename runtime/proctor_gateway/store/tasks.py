@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from proctor_gateway.rules.tasks import OPEN, Phase, Purpose, Task
 from proctor_gateway.store.calls import is_running
 from proctor_gateway.store.rows import to_task
 from proctor_gateway.store.tables import tasks
-from proctor_gateway.tasks import OPEN, Phase, Purpose, Task
 
 
 def open_tasks(connection: sa.Connection, namespace: str, agent: str) -> int:

@@ -11,12 +11,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proctor_gateway.arms import Split
-from proctor_gateway.calls import CallState, Kind
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.arms import Split
+from proctor_gateway.rules.calls import CallState, Kind
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import OPEN, Phase, Purpose, Request
 from proctor_gateway.store import owners
 from proctor_gateway.store.tables import answers, batches, calls, instances, tasks, trials
-from proctor_gateway.tasks import OPEN, Phase, Purpose, Request
 
 _ANSWERED: Final = (CallState.SUCCEEDED, CallState.FAILED)
 _DAY: Final = timedelta(days=1)

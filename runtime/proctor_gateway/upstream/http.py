@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from proctor_gateway.errors import GatewayError
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.errors import GatewayError
+from proctor_gateway.rules.reasons import Reason
 
 _LIMIT = 4096
 _CHUNK = 64 << 10

@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import RootModel, ValidationError
 
-from proctor_gateway.reasons import Reason
+from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.upstream.http import UpstreamFailed
 
 _PAGES: Final = 50

@@ -10,9 +10,9 @@ from typing import Any
 
 from proctor.api.agent import Model
 from proctor.api.connector import Price
-from proctor_gateway.limits import cost_of
-from proctor_gateway.reasons import Reason
-from proctor_gateway.tasks import Fault
+from proctor_gateway.rules.limits import cost_of
+from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.tasks import Fault
 
 _UNAUTHORIZED = {401, 403}
 _RATE_LIMITED = 429

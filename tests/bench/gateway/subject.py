@@ -19,21 +19,21 @@ from typing import Any
 import sqlalchemy as sa
 import uvloop
 
-from proctor_gateway import admission, ask_model, recording
-from proctor_gateway.budgets import Bill
+from proctor_gateway.callpath import admission, ask_model
 from proctor_gateway.clock import SystemClock
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.judgement import Allow
 from proctor_gateway.ledger import Entry, Ledger
 from proctor_gateway.logs import configure
 from proctor_gateway.main import tune
+from proctor_gateway.rules.judgement import Allow
+from proctor_gateway.rules.tasks import Request
 from proctor_gateway.serve import World, serve
 from proctor_gateway.settings import Settings
-from proctor_gateway.store import acceptance, keys, lifecycle
+from proctor_gateway.store import acceptance, keys, lifecycle, recording
 from proctor_gateway.store.accounts import Owner
+from proctor_gateway.store.budgets import Bill
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.tables import instances
-from proctor_gateway.tasks import Request
 from proctor_gateway.tokens import Claims, SigningKey, Tokens
 from tests.gateway import objects
 from tests.gateway.house import cluster_of_tests, record_keys

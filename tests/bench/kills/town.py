@@ -16,11 +16,11 @@ import httpx2
 import sqlalchemy as sa
 
 from proctor_gateway.cluster.port import Kind
-from proctor_gateway.errors import StoreAway
+from proctor_gateway.rules.errors import StoreAway
+from proctor_gateway.rules.tasks import Phase
 from proctor_gateway.settings import Settings
 from proctor_gateway.store.database import Database
 from proctor_gateway.store.tables import tasks
-from proctor_gateway.tasks import Phase
 from tests.bench.kills import nursery
 from tests.bench.kills.proxy import Proxy
 from tests.bench.kills.report import Kills, Report

@@ -1,0 +1,1 @@
+"""What happens to a call of an agent, stage by stage?"""

@@ -1,0 +1,1 @@
+"""How does a task go, from its acceptance to its end?"""

@@ -1,0 +1,1 @@
+"""How do agents stand, by their objectives and budgets?"""

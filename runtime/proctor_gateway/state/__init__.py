@@ -1,0 +1,1 @@
+"""What does this process keep at hand, and how does it stay true?"""
