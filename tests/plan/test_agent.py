@@ -26,6 +26,9 @@ def carried_out(world: World, plan: Plan, ready: bool = True) -> World:
         there[each["kind"], name_of(each)] = {**each, "metadata": {**each["metadata"], "uid": uid, "generation": 1}}
     for gone in plan.deletions:
         there.pop((gone.kind, gone.name))
+    for open_ in plan.withdrawals:
+        key = open_.question["kind"], name_of(open_.question)
+        there[key] = {**there[key], "status": open_.status}
     children = tuple(_played(each, ready=ready) for each in there.values())
     status = plan.status or world.agent.status.dump()
     return replace(world, agent=_with_status(world.agent, status), children=children)

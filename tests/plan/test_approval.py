@@ -74,3 +74,19 @@ def test_a_withdrawn_question_is_told_once_with_its_reason():
     assert (plan.status["phase"], plan.status["withdrawn"]) == ("Withdrawn", "task t has ended: Cancelled")
     assert [event.reason for event in plan.events] == ["Withdrawn"]
     assert plan_approval(told(asked(), plan.status), ASKED + timedelta(minutes=1)).is_noop
+
+
+def test_a_step_of_an_agent_that_is_gone_is_not_asked_for():
+    """A deletion that spares what the Agent owned leaves its questions to nobody."""
+    subject = {"digest": asked().spec.subject.digest, "rollout": {"agent": "refunds", "revision": "b" * 10, "step": 1}}
+    owner = {"apiVersion": "proctor.dev/v1alpha1", "kind": "Agent", "name": "refunds", "uid": "u", "controller": True}
+    owned = asked(subject=subject)
+    owned = owned.model_copy(
+        update={"metadata": owned.metadata.model_validate({**owned.metadata.model_dump(), "ownerReferences": [owner]})}
+    )
+    assert plan_approval(owned, ASKED).status["phase"] == "Pending"
+    plan = plan_approval(asked(subject=subject), ASKED)
+    assert plan.status is not None
+    assert (plan.status["phase"], plan.status["withdrawn"]) == ("Withdrawn", "the Agent that asked is gone")
+    assert [event.reason for event in plan.events] == ["Withdrawn"]
+    assert plan_approval(told(asked(subject=subject), plan.status), ASKED).is_noop

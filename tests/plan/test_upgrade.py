@@ -55,6 +55,7 @@ class Upgraded:
         twice = [name_of(each) for each in again.applies if name_of(each) in {name_of(other) for other in plan.applies}]
         assert not twice, "the same is written again"
         assert not again.deletions
+        assert not again.withdrawals
         return plan
 
     def until(self, phase: str, most: int = 12) -> None:

@@ -25,7 +25,7 @@ from tests.sim.faults import (
 )
 from tests.sim.guard import Guard
 from tests.sim.injector import Injector
-from tests.sim.rollout_scenarios import SCENARIOS, STEPS, Upgrading
+from tests.sim.rollout_scenarios import SCENARIOS, Upgrading
 from tests.sim.world import World
 
 _PATIENCE_SECONDS = 400.0
@@ -65,7 +65,8 @@ class Careful:
         status = change.body["status"]
         rollout = status.get("rollout", {})
         weight, step = rollout.get("weight", 0), rollout.get("step")
-        most = max((each.get("weight", 0) for each in STEPS[: step + 1]), default=0) if step is not None else 0
+        steps = change.body["spec"]["rollout"]["steps"]
+        most = max((each.get("weight", 0) for each in steps[: step + 1]), default=0) if step is not None else 0
         if weight > most:
             yield f"I12 weight {weight} at step {step} in phase {rollout.get('phase')}"
         before = (change.before or {}).get("status", {}).get("rollout", {})

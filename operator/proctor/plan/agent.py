@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from proctor.api import digest, names
 from proctor.api.meta import ConditionStatus
+from proctor.api.progress import LastOutcome
 from proctor.delivery import machine, phases
 from proctor.delivery.decision import Decision
 from proctor.delivery.facts import Wanted
@@ -30,7 +31,7 @@ from proctor.plan.revision import Revision
 from proctor.plan.status import Upgrading
 from proctor.plan.upgrade import Known
 from proctor.plan.wish import Wish
-from proctor.plan.world import Deletion, Event, Manifest, Plan, World, deletion_of, label_of
+from proctor.plan.world import Deletion, Event, Manifest, Plan, Withdrawal, World, deletion_of, label_of
 
 _KEPT_PER_REVISION = ("Deployment", "ConfigMap")
 """What goes with a revision that is not live any more, in this order: the config after the pods that read it."""
@@ -73,6 +74,7 @@ def _decided(
         deletions=_deletions(world, rollout),
         batches=known.batches if rollout == before else (),
         edits=route.edits(world, machine.weight(rollout, wanted.wanted)),
+        withdrawals=_withdrawals(world, rollout, report),
         wake_at=_wake_at(world, decision, now),
         rests_on=_evidence_of_refusal(world, before, rollout),
     )
@@ -90,6 +92,7 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: date
         status=report if report != world.agent.status.dump() else None,
         events=_transitions(world, report),
         edits=route.edits(world, progress.weight_of(world.agent.status)),
+        withdrawals=_withdrawals(world, rollout, report),
         wake_at=min(again, world.standing.turns_at or again),
     )
 
@@ -137,6 +140,11 @@ def _questions(world: World, rollout: Rollout, wanted: Wanted | None) -> tuple[M
     # The spec of a question never changes; nor do we write it again for anything that somebody else notes on it.
     is_asked = world.child("Approval", question.name_of(world.agent, rollout)) is not None
     return () if asked is None or is_asked else (asked,)
+
+
+def _withdrawals(world: World, rollout: Rollout | None, report: Manifest) -> tuple[Withdrawal, ...]:
+    ended = report.get("rollout", {}).get("lastOutcome")
+    return tuple(question.withdrawals(world, rollout, LastOutcome.model_validate(ended) if ended else None))
 
 
 def _number(world: World, wanted: Revision) -> int:

@@ -14,6 +14,7 @@ from proctor.policy.votes import Decided, Pending, Tally, TimedOut, Withdrawn, t
 
 _RESYNC = timedelta(hours=1)
 _AFTER = timedelta(seconds=1)
+_LONGEST = 1024
 
 
 def plan_approval(approval: Approval, now: datetime) -> Plan:
@@ -22,11 +23,24 @@ def plan_approval(approval: Approval, now: datetime) -> Plan:
     if before.decision is not None or before.phase is ApprovalPhase.TIMED_OUT or _is_told(before):
         # What was once decided stays so, whatever is found out later.
         return Plan(now + _RESYNC)
+    if approval.spec.subject.rollout is not None and not approval.metadata.owner_references:
+        # Its Agent was deleted, and what it owned was spared.
+        before = _withdrawn(before, "the Agent that asked is gone")
+        approval = approval.model_copy(update={"status": before})
     found = tally(approval, now)
     status = _status(approval, found, now)
     report = _ours(status)
     events = tuple(_events(before, found))
     return Plan(_wake_at(approval, found, now), status=report if report != _ours(before) else None, events=events)
+
+
+def withdrawn(approval: Approval, why: str) -> dict[str, Any]:
+    """The status of a question that nobody waits for any more. Its conditions follow from it, and people are told."""
+    return _ours(_withdrawn(approval.status, why))
+
+
+def _withdrawn(status: ApprovalStatus, why: str) -> ApprovalStatus:
+    return status.model_copy(update={"phase": ApprovalPhase.WITHDRAWN, "withdrawn": why[:_LONGEST]})
 
 
 def _is_told(status: ApprovalStatus) -> bool:

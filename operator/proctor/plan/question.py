@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,12 @@ from proctor.api.agent import Agent
 from proctor.api.approval import APPROVE, REJECT, Approval, ApprovalPhase
 from proctor.api.fields import format_time
 from proctor.api.meta import Invalid
+from proctor.api.progress import LastOutcome
 from proctor.delivery.facts import Answer, Wanted
-from proctor.delivery.phases import AwaitingApproval
+from proctor.delivery.phases import AwaitingApproval, Rollout, Unanswered, candidate_of, place_of
+from proctor.plan import approval as approvals
 from proctor.plan.children import owned_by
-from proctor.plan.world import Manifest, World
+from proctor.plan.world import Manifest, Withdrawal, World
 
 _EVIDENCE_TIMEOUT = timedelta(hours=24)
 
@@ -74,6 +77,31 @@ def answer_of(world: World, asking: AwaitingApproval, now: datetime) -> Answer |
         return Answer.REJECTED
     is_over = approval.status.phase in {ApprovalPhase.TIMED_OUT, ApprovalPhase.WITHDRAWN}
     return Answer.TIMED_OUT if is_over or now >= approval.spec.deadline else None
+
+
+def withdrawals(world: World, rollout: Rollout | None, outcome: LastOutcome | None) -> Iterator[Withdrawal]:
+    """The open questions about steps that the upgrade, as it now is, does not wait for; and why it does not."""
+    awaited = name_of(world.agent, rollout) if isinstance(rollout, AwaitingApproval) else None
+    for body in world.children:
+        if body["kind"] != "Approval" or body["metadata"]["name"] == awaited:
+            continue
+        try:
+            asked = Approval.parse(body)
+        except Invalid:
+            continue
+        about = asked.spec.subject.rollout
+        if about is not None and asked.status.phase in {None, ApprovalPhase.PENDING}:
+            why = _why_not(about.revision, rollout, outcome)
+            yield Withdrawal(body, approvals.withdrawn(asked, why))
+
+
+def _why_not(revision: str, rollout: Rollout | None, outcome: LastOutcome | None) -> str:
+    if isinstance(rollout, Unanswered):
+        return "nobody answered in time; `resume` asks again"
+    is_tried = rollout is not None and place_of(rollout) is not None and candidate_of(rollout) == revision
+    if outcome is not None and outcome.revision == revision and not is_tried:
+        return outcome.message
+    return f"the upgrade to {revision} does not wait for it any more"
 
 
 def _words(agent: Agent, asking: AwaitingApproval, weight: int | None) -> str:

@@ -125,6 +125,15 @@ class Deletion:
 
 
 @dataclass(frozen=True)
+class Withdrawal:
+    """A question of ours that nobody waits for any more."""
+
+    question: Manifest
+    """The Approval, as it was seen: who answers at the same moment is heard."""
+    status: Manifest
+
+
+@dataclass(frozen=True)
 class Edit:
     """A change of a few fields of somebody else's object, in exactly the version that was seen (RFC 6902)."""
 
@@ -158,13 +167,15 @@ class Plan:
     """Trials that the gateway is to run for the agent."""
     edits: tuple[Edit, ...] = ()
     """Changes of objects that are not ours, after everything that they follow from."""
+    withdrawals: tuple[Withdrawal, ...] = ()
+    """After the status by which nobody waits for them."""
     rests_on: tuple[Manifest, ...] = ()
     """Objects as seen, on which a decision rests that is not taken back: if one is not so any more, do nothing."""
 
     @property
     def is_noop(self) -> bool:
         """Whether nothing would be written."""
-        return not (self.applies or self.status or self.edits or self.events or self.deletions)
+        return not (self.applies or self.status or self.edits or self.events or self.deletions or self.withdrawals)
 
 
 def name_of(manifest: Manifest) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from proctor.api import names
 from proctor.plan.said import Batch
-from proctor.plan.world import Deletion, Edit, Event, Manifest, Plan
+from proctor.plan.world import Deletion, Event, Manifest, Plan, name_of
 from proctor.shell.cache import Key, key_of
 from proctor.shell.errors import Blocked, Retry
 from proctor.shell.ports import Ports
@@ -15,7 +18,7 @@ _REFUSED_SECONDS = 60.0
 async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
     """Carries the Plan out for the object that it is about. Raises Retry or Blocked at the first write that fails."""
     # The status is a compare-and-swap itself; whatever else is written must not come of an object as it once was.
-    if plan.applies or (plan.deletions and plan.status is None):
+    if plan.applies or ((plan.deletions or plan.withdrawals) and plan.status is None):
         await _confirm(about, ports)
     for each in plan.rests_on:
         await _confirm(each, ports)
@@ -27,23 +30,32 @@ async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
         await _begin(batch, about, ports)
     for event in plan.events:
         await ports.kube.tell(about, event, ports.clock.now())
+    for withdrawal in plan.withdrawals:
+        what = f"Approval {name_of(withdrawal.question)} is not needed any more, and may not be withdrawn"
+        async with _told("WithdrawalRefused", what, about, ports):
+            await _report(withdrawal.status, withdrawal.question, ports)
     for deletion in plan.deletions:
-        try:
+        what = f"{deletion.kind} {deletion.name} is not needed any more, and may not be deleted"
+        async with _told("DeletionRefused", what, about, ports):
             await _delete(deletion, ports)
-        except Blocked as exc:
-            await _tell_refused(deletion, exc, about, ports)
-            raise Retry(f"{deletion.kind} {deletion.name} may not be deleted: {exc}", _REFUSED_SECONDS) from exc
     for edit in plan.edits:
-        await _edit(edit, about, ports)
+        # Last: what somebody else's object refuses must not keep from anything of our own.
+        what = f"{edit.kind} {edit.namespace}/{edit.name} may not be written"
+        async with _told("EditRefused", what, about, ports):
+            await ports.kube.edit(edit)
 
 
-async def _edit(edit: Edit, about: Manifest, ports: Ports) -> None:
-    """Last: what somebody else's object refuses must not keep from anything of our own."""
+@asynccontextmanager
+async def _told(reason: str, what: str, about: Manifest, ports: Ports) -> AsyncIterator[None]:
+    """A refusal is told by an Event, not a condition: what serves is as declared, and the status has said so.
+
+    A condition would turn with each attempt: right until the write fails, and wrong until the next attempt.
+    """
     try:
-        await ports.kube.edit(edit)
+        yield
     except Blocked as exc:
-        message = f"{edit.kind} {edit.namespace}/{edit.name} may not be written: {exc}"
-        await ports.kube.tell(about, Event("EditRefused", message, "Warning"), ports.clock.now())
+        message = f"{what}: {exc}"
+        await ports.kube.tell(about, Event(reason, message, "Warning"), ports.clock.now())
         raise Retry(message, _REFUSED_SECONDS) from exc
 
 
@@ -54,15 +66,6 @@ async def _begin(batch: Batch, about: Manifest, ports: Ports) -> None:
     if refusal is not None and refusal.is_refused:
         event = Event("TrialsRefused", f"batch {batch.name}: {refusal.reason}", "Warning")
         await ports.kube.tell(about, event, ports.clock.now())
-
-
-async def _tell_refused(deletion: Deletion, refusal: Blocked, about: Manifest, ports: Ports) -> None:
-    """By an Event, not a condition: what serves is as declared, and by the time of the deletion the status says so.
-
-    A condition would turn with each attempt: right until the deletion fails, and wrong until the next attempt.
-    """
-    message = f"{deletion.kind} {deletion.name} is not needed any more, and may not be deleted: {refusal}"
-    await ports.kube.tell(about, Event("DeletionRefused", message, "Warning"), ports.clock.now())
 
 
 async def _apply(manifest: Manifest, ports: Ports) -> None:
