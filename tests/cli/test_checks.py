@@ -110,3 +110,17 @@ def test_two_manifests_of_one_object_are_a_fault() -> None:
     twice = [Document("a.yaml", 1, an_agent()), Document("b.yaml", 1, an_agent())]
     (fault,) = documents.judge(twice, None).faults
     assert fault.message == "is there twice, first at a.yaml document 1"
+
+
+def test_what_the_webhook_would_refuse_of_an_agent_is_told_with_its_line() -> None:
+    """A rule that does not compile, and a fixed reply that is no answer."""
+    rules_of_crm = [{"when": "args.amount >", "then": "Deny"}]
+    body = changed(an_agent(), {"spec.output.schema": {"required": ["decision"]}})
+    body["spec"]["fallbacks"] = [{"after": ["Any"], "reply": {}}]
+    body["spec"]["tools"] = [{"connector": "crm", "allow": ["get_order"], "rules": rules_of_crm}]
+    document = Document("a.yaml", 1, body, {("spec", "fallbacks", 0, "reply"): 7})
+    found = documents.judge([document], None).faults
+    assert [(fault.place, fault.path) for fault in found] == [
+        ("a.yaml:7", "spec.fallbacks[0].reply"),
+        ("a.yaml document 1", "spec.tools[0].rules[0].when"),
+    ]

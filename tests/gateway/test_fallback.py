@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from proctor.api import names
-from proctor.api.agent import Confidence, Fallback
+from proctor.api.agent import Confidence, Fallback, Output
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.rules.calls import CallState
 from proctor_gateway.rules.fallback import Legs, checked, next_hop
@@ -82,9 +82,18 @@ SURE = {
 def test_an_answer_must_be_as_sure_as_declared(output, phase):
     """Without a number, nobody was sure."""
     wanted = Confidence.model_validate({"from": "output.confidence", "atLeast": 0.7})
-    end = checked(End(Phase.SUCCEEDED, output, None), wanted)
+    end = checked(End(Phase.SUCCEEDED, output, None), Legs(confidence=wanted), is_another=False)
     assert (end.phase, end.output) == (phase, output)
     assert end.fault is None or end.fault.reason is Reason.LOW_CONFIDENCE
+
+
+def test_another_agents_answer_must_be_of_this_ones_form():
+    """It was held to its own; the caller was promised this one's."""
+    form = Legs(output=Output.model_validate({"schema": {"required": ["decision"]}}))
+    good = End(Phase.SUCCEEDED, {"decision": "decline"}, None)
+    assert checked(good, form, is_another=True) == good
+    bad = checked(End(Phase.SUCCEEDED, {}, None), form, is_another=True)
+    assert (bad.phase, bad.fault and bad.fault.reason) == (Phase.FAILED, Reason.INVALID_OUTPUT)
 
 
 @pytest.fixture
@@ -153,6 +162,7 @@ async def test_people_answer_when_nobody_else_can(gateway: House):
 
 FORM = {"type": "object", "required": ["decision"], "properties": {"decision": {"$ref": "#/$defs/word"}}}
 SCHEMA = {**FORM, "$defs": {"word": {"enum": ["approve", "decline"]}}}
+PEOPLE = {"after": ["Any"], "human": {"groups": ["leads"]}}
 ANSWERED = {
     "of the form": ({"output": {"decision": "decline"}}, "Succeeded", None),
     "another word": ({"output": {"decision": "maybe"}}, "Failed", "the answer of alice does not match"),
@@ -160,22 +170,110 @@ ANSWERED = {
 }
 
 
+def voted(gateway: House, number: int = 0, **vote: Any) -> None:
+    """Alice votes on the open question of that number."""
+    asked = sorted(gateway.cluster.objects(Kind.APPROVAL), key=lambda each: each["spec"]["subject"]["step"]["step"])
+    approval = asked[number]
+    said = {"user": "alice", "decision": "Approve", "digest": approval["spec"]["subject"]["digest"], **vote}
+    gateway.cluster.apply(Kind.APPROVAL, {**approval, "status": {"votes": [said]}})
+
+
+async def asking(gateway: House, count: int = 1, **answer: Any) -> str:
+    """A task whose agent gives no good answer, when people are asked."""
+    task: str = (await gateway.task(answer or {"answer": {"decision": "perhaps"}})).json()["id"]
+    await asked(gateway, task, count)
+    return task
+
+
+async def asked(gateway: House, task: str, count: int) -> None:
+    """People have been asked so often about the task."""
+    await gateway.in_phase(task, "InputRequired")
+    await eventually(lambda: len(gateway.cluster.objects(Kind.APPROVAL)) == count)
+
+
 @pytest.mark.parametrize(("answer", "phase", "said"), ANSWERED.values(), ids=ANSWERED)
 async def test_an_answer_of_people_has_the_form_that_the_agents_must_have(gateway: House, answer, phase, said):
     """The Approval says which; what is of another form is no answer, however the vote was written."""
-    gateway.declare(output={"schema": SCHEMA}, fallbacks=[{"after": ["Any"], "human": {"groups": ["leads"]}}])
+    gateway.declare(output={"schema": SCHEMA}, fallbacks=[PEOPLE])
     async with gateway.pod("one"):
-        task = (await gateway.task({"answer": {"decision": "perhaps"}})).json()["id"]
-        await gateway.in_phase(task, "InputRequired")
-        await eventually(lambda: gateway.cluster.objects(Kind.APPROVAL))
+        task = await asking(gateway)
         (approval,) = gateway.cluster.objects(Kind.APPROVAL)
         assert approval["spec"]["answerSchema"]["properties"]["output"]["required"] == ["decision"]
-        vote = {"user": "alice", "decision": "Approve", "digest": approval["spec"]["subject"]["digest"]}
-        vote |= {"answer": answer} if answer else {}
-        gateway.cluster.apply(Kind.APPROVAL, {**approval, "status": {"votes": [vote]}})
+        voted(gateway, **({"answer": answer} if answer else {}))
         ended = await gateway.ended(task)
     assert ended["phase"] == phase
     assert said is None or (ended["error"]["reason"] == "InvalidOutput" and said in ended["error"]["message"])
+
+
+FIRST = {"after": ["InvalidOutput"], "human": {"groups": ["leads"]}}
+DECLINED = {"after": ["Any"], "reply": {"decision": "decline"}}
+MAYBE = {"answer": {"output": {"decision": "maybe"}}}
+
+
+@pytest.mark.parametrize("vote", [MAYBE, {}], ids=["another word", "no answer"])
+async def test_after_an_answer_of_people_that_is_none_the_next_leg_has_its_turn(gateway: House, vote):
+    """The next one says what was declared."""
+    gateway.declare(output={"schema": SCHEMA}, fallbacks=[FIRST, DECLINED])
+    async with gateway.pod("one"):
+        task = await asking(gateway)
+        voted(gateway, **vote)
+        ended = await gateway.ended(task)
+        counted = await served_by(gateway)
+    assert (ended["phase"], ended["output"], ended["servedBy"]) == ("Succeeded", {"decision": "decline"}, "reply")
+    assert counted == {("human", "InvalidOutput"): 1, ("reply", "InvalidOutput"): 1}
+
+
+async def test_after_people_a_model_may_be_asked_and_then_other_people(gateway: House):
+    """The agent begins anew on a pod, and what it says then is judged as before."""
+    other = {"after": ["InvalidOutput"], "model": {"connector": "llm", "name": "gpt-5-mini"}}
+    gateway.declare(output={"schema": SCHEMA}, fallbacks=[FIRST, other, PEOPLE])
+    async with gateway.pod("one") as pod:
+        task = await asking(gateway)
+        voted(gateway, **MAYBE)
+        await asked(gateway, task, 2)
+        assert len(pod.invocations) == 2
+        voted(gateway, 1, answer={"output": {"decision": "approve"}})
+        ended = await gateway.ended(task)
+    assert (ended["phase"], ended["output"], ended["servedBy"]) == ("Succeeded", {"decision": "approve"}, "human")
+
+
+async def test_a_rejection_by_people_is_the_last_word(gateway: House):
+    """They have decided that there is no answer: nothing that is declared may say otherwise."""
+    gateway.declare(output={"schema": SCHEMA}, fallbacks=[FIRST, DECLINED])
+    async with gateway.pod("one"):
+        task = await asking(gateway)
+        voted(gateway, decision="Reject", comment="not so")
+        ended = await gateway.ended(task)
+    assert (ended["phase"], ended["error"]["reason"]) == ("Failed", "ApprovalRejected")
+
+
+async def test_after_silence_of_people_the_next_leg_has_its_turn(gateway: House):
+    """Nobody answered in time: whoever answers after anything does."""
+    gateway.declare(
+        output={"schema": SCHEMA},
+        fallbacks=[{**FIRST, "human": {"groups": ["leads"], "timeout": "1s"}}, DECLINED],
+    )
+    async with gateway.pod("one"):
+        ended = await gateway.ended((await gateway.task({"answer": {"decision": "perhaps"}})).json()["id"])
+    assert (ended["phase"], ended["output"], ended["servedBy"]) == ("Succeeded", {"decision": "decline"}, "reply")
+
+
+@pytest.mark.parametrize("last", [(), (PEOPLE,)], ids=["the last", "not the last"])
+async def test_a_fixed_reply_of_another_form_is_no_answer(gateway: House, last):
+    """It never goes out as one, though the gateway was given it: the next leg is asked, or the task fails."""
+    wrong = {"after": ["InvalidOutput"], "reply": {"decision": "maybe"}}
+    gateway.declare(output={"schema": SCHEMA}, fallbacks=[wrong, *last])
+    async with gateway.pod("one"):
+        task = (await gateway.task({"answer": {"decision": "perhaps"}})).json()["id"]
+        if last:
+            await asked(gateway, task, 1)
+            voted(gateway, answer={"output": {"decision": "decline"}})
+        ended = await gateway.ended(task)
+    if last:
+        assert (ended["phase"], ended["output"], ended["servedBy"]) == ("Succeeded", {"decision": "decline"}, "human")
+        return
+    assert (ended["phase"], ended["error"]["reason"], ended["servedBy"]) == ("Failed", "InvalidOutput", "reply")
+    assert "the fixed reply does not match output.schema at /decision" in ended["error"]["message"]
 
 
 async def test_another_agent_answers_with_what_it_may_do_itself(gateway: House):

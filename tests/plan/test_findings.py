@@ -15,6 +15,7 @@ MISSING_TEXT: dict[str, Any] = {
     "instructions": None,
     "instructionsFrom": {"configMapKeyRef": {"name": "texts", "key": "refunds"}},
 }
+SORRY = {"after": ["Any"], "reply": {"text": "Somebody will call you."}}
 ISOLATED: dict[str, Any] = {"sandbox": {"profile": "Isolated"}}
 KATA = Platform(agent_image="a", isolated_runtime_class="kata")
 
@@ -47,6 +48,10 @@ OBSTACLES: dict[str, tuple[World, list[tuple[str, str]]]] = {
     "a tool that is a model": (
         examples.world(connectors={"llm": llm(), "crm": llm()}),
         [("ConnectorTypeMismatch", "has type Model, needed is A2A, HTTP, MCP")],
+    ),
+    "a fixed reply that is no answer": (
+        examples.world(examples.agent(output={"schema": {"required": ["decision"]}}, fallbacks=[SORRY])),
+        [("ReplyMismatch", "spec.fallbacks[0].reply does not match spec.output.schema: 'decision' is a required")],
     ),
     "no runtime class is named": (
         examples.world(examples.agent(**ISOLATED)),

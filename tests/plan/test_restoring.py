@@ -87,6 +87,19 @@ def test_one_may_go_back_from_what_a_policy_forbids() -> None:
     assert (world.agent.status.revision.stable, condition(world, "Ready")[0]) == (first, "True")
 
 
+def test_one_may_go_back_from_a_reply_that_is_no_answer() -> None:
+    """Nothing is missing: what the spec asks for is known, it only must not serve."""
+    first = settled(examples.world(examples.agent(tools=CRM)))
+    stable = str(first.agent.status.revision.stable)
+    unfit = {"after": ["Any"], "reply": {}}
+    world = settled(with_spec(first, fallbacks=[unfit], output={"schema": {"required": ["decision"]}}))
+    assert (world.agent.status.revision.stable, condition(world, "Stalled")[1]) == (stable, "ReplyMismatch")
+    second = settled(with_spec(first, tools=BOTH))
+    world = settled(with_spec(second, fallbacks=[unfit], output={"schema": {"required": ["decision"]}}))
+    world = settled(said(world, f"undo@{stable}/1"))
+    assert (world.agent.status.revision.stable, condition(world, "Ready")[0]) == (stable, "True")
+
+
 @pytest.mark.parametrize("form", ["undo@{}", "undo@{}/", "undo@{}/no nonce", "undo@{}/1 "])
 def test_what_is_no_command_lifts_no_policy(form: str) -> None:
     """It is not obeyed, so what the spec asks for is held up as before."""

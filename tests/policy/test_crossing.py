@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from proctor.policy import crossing
@@ -99,3 +101,23 @@ def test_an_agents_own_rule_that_does_not_compile_is_told_which_field():
     tools = [{"connector": "payments", "allow": ["refund"], "rules": [rule]}]
     assert [field for field, _ in crossing.faults_of_agent(agent(tools=tools))] == ["spec.tools[0].rules[0].when"]
     assert not list(crossing.faults_of_agent(agent()))
+
+
+SCHEMA = {"properties": {"decision": {"enum": ["approve", "decline"]}, "lines": {"items": {"type": "number"}}}}
+REPLIES: dict[str, tuple[dict[str, Any] | None, dict[str, Any], list[str]]] = {
+    "of the form": (SCHEMA, {"decision": "decline"}, []),
+    "another word": (SCHEMA, {"decision": "maybe"}, ["spec.fallbacks[1].reply.decision"]),
+    "deep inside": (SCHEMA, {"lines": [1, "2"]}, ["spec.fallbacks[1].reply.lines[1]"]),
+    "no object is wanted": ({"type": "string"}, {"decision": "decline"}, ["spec.fallbacks[1].reply"]),
+    "a schema that is none": ({"type": "word"}, {}, ["spec.output.schema"]),
+    "no schema": (None, {"decision": "maybe"}, []),
+}
+
+
+@pytest.mark.parametrize(("schema", "reply", "fields"), REPLIES.values(), ids=REPLIES)
+def test_a_fixed_reply_that_is_no_answer_is_told_which_field(schema, reply, fields):
+    """Its caller would get what was promised to nobody."""
+    people = {"after": ["InvalidOutput"], "human": {"groups": ["leads"]}}
+    spec: dict[str, Any] = {"fallbacks": [people, {"after": ["Any"], "reply": reply}]}
+    spec |= {"output": {"schema": schema}} if schema is not None else {}
+    assert [field for field, _ in crossing.faults_of_agent(agent(**spec))] == fields

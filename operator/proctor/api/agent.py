@@ -177,7 +177,7 @@ class Fallback(OneOf):
     human: Human | None = None
     """People who answer."""
     reply: Annotated[dict[str, Any], Field(json_schema_extra=OPEN)] | None = None
-    """A fixed answer."""
+    """A fixed answer, of the form of `output.schema`."""
 
 
 class Confidence(Spec):

@@ -9,9 +9,15 @@ from proctor.api.agent import AgentSpec, Profile
 from proctor.api.connector import ConnectorType
 from proctor.api.meta import ConditionStatus
 from proctor.plan.world import Manifest, World, name_of
+from proctor.policy import replies
 
 FORBIDDEN = "PolicyViolation"
 """The reason of what an enforced policy does not allow."""
+
+_UNFIT = "ReplyMismatch"
+
+OF_CONTENT = frozenset({FORBIDDEN, _UNFIT})
+"""Reasons for which nothing is missing: what revision the spec asks for is known all the same."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,13 @@ class Obstacle:
 
 def obstacles(world: World) -> tuple[Obstacle, ...]:
     """All of them, not the first: a person should need one look."""
-    return (*_instructions(world), *_connectors(world), *_runtime_class(world), *forbidden(world))
+    return (
+        *_instructions(world),
+        *_connectors(world),
+        *_runtime_class(world),
+        *(Obstacle(_UNFIT, f"{field} {fault}") for field, fault in replies.faults(world.agent.spec)),
+        *forbidden(world),
+    )
 
 
 def forbidden(world: World) -> tuple[Obstacle, ...]:

@@ -77,7 +77,7 @@ def _target(world: World) -> str | None:
 
 
 def _is_incomplete(world: World) -> bool:
-    return any(each.reason != findings.FORBIDDEN for each in findings.obstacles(world))
+    return any(each.reason not in findings.OF_CONTENT for each in findings.obstacles(world))
 
 
 def obstacles_of(world: World, target: str) -> tuple[Obstacle, ...]:

@@ -15,7 +15,7 @@ from typing import Final
 from proctor.api.agent import Agent
 from proctor.api.connector import Connector
 from proctor.api.policy import CheckedAt, Mode
-from proctor.policy import declares, demands, uses
+from proctor.policy import declares, demands, replies, uses
 from proctor.policy.effective import LONGEST_EXCEPTION, Effective
 from proctor.policy.finding import Finding, ordered
 from proctor.policy.selection import AnyPolicy
@@ -78,7 +78,8 @@ def faults_of_policy(policy: AnyPolicy, now: datetime) -> Iterator[tuple[str, st
 
 
 def faults_of_agent(agent: Agent) -> Iterator[tuple[str, str]]:
-    """The conditions of an Agent's own rules that do not compile."""
+    """The conditions of an Agent's own rules that do not compile, and its fixed replies that are no answers."""
+    yield from replies.faults(agent.spec)
     for index, grant in enumerate(agent.spec.tools):
         for number, rule in enumerate(grant.rules):
             fault = demands.fault_of_condition(rule.when)

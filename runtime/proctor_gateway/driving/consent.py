@@ -20,8 +20,10 @@ from proctor.policy.votes import Decided, Pending, TimedOut, Withdrawn, tally
 from proctor_gateway.cluster.known import Key
 from proctor_gateway.cluster.port import Cluster, Kind
 from proctor_gateway.context import Context
+from proctor_gateway.driving.legs import legs_of
 from proctor_gateway.driving.runner import Runner
 from proctor_gateway.rules.errors import Away, ClusterAway
+from proctor_gateway.rules.fallback import Legs
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Ended, Fault, Task
 from proctor_gateway.store import approvals, lifecycle, owners
@@ -101,13 +103,27 @@ class Consent:
             await self._context.database.write(lambda c: approvals.asked(c, question.task, question.sequence))
 
     async def _end(self) -> None:
-        """People have answered instead of the agent."""
-        for task in await self._context.database.read(approvals.answered):
-            now = self._context.clock.now()
-            ended = await self._context.database.write(lambda c, task=task, now=now: lifecycle.answered(c, task, now))  # type: ignore[misc]
-            if ended is not None and isinstance(ended.state, Ended):
-                self._context.metrics.ended(ended, ended.state)
-                self._context.endings.ended(task)
+        """People have answered instead of the agent, or will not: the task ends, or the next leg is asked."""
+        for each in await self._context.database.read(approvals.answered):
+            if each.request.id in self._runner:
+                continue
+            legs = await legs_of(self._context, each)
+            said = await self._context.database.write(lambda c, task=each, legs=legs: self._answered(c, task, legs))  # type: ignore[misc]
+            self._told(said)
+
+    def _answered(self, connection: sa.Connection, task: Task, legs: Legs) -> Task | lifecycle.Hopped | None:
+        return lifecycle.answered(connection, task.request.id, self._instance, legs, self._context.clock.now())
+
+    def _told(self, found: Task | lifecycle.Hopped | None) -> None:
+        if isinstance(found, lifecycle.Hopped):
+            self._context.metrics.hopped(found.task, found.cause)
+            if found.goes_on:
+                self._runner.start(found.task)
+                return
+            found = found.task
+        if found is not None and isinstance(found.state, Ended):
+            self._context.metrics.ended(found, found.state)
+            self._context.endings.ended(found.request.id)
 
     async def _go_on(self) -> None:
         for task in await self._context.database.read(approvals.due):

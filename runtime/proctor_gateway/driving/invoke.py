@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proctor.api.agent import Output
-from proctor.policy import forms
 from proctor_gateway.context import Context
 from proctor_gateway.rules.calls import Call
 from proctor_gateway.rules.dispatch import Pod
+from proctor_gateway.rules.form import misfit
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault, Running, Task, instant
 from proctor_gateway.rules.verdict import Answered, AttemptEnd, Broke, Lost, NotTaken, fault_of
@@ -77,7 +77,7 @@ def judge_answer(status: int, body: bytes, output: Output | None, calls: Sequenc
         return _refusal(status, said or {}, calls)
     if said is None or "output" not in said:
         return Broke(Fault(Reason.INVALID_OUTPUT, 'the agent\'s answer is not JSON of the form {"output": …}'))
-    fault = _mismatch(said["output"], output)
+    fault = misfit(said["output"], output)
     return Broke(fault, said["output"]) if fault else Answered(said["output"])
 
 
@@ -90,20 +90,6 @@ def _refusal(status: int, said: Mapping[str, Any], calls: Sequence[Call]) -> Att
         return Lost(Fault(Reason(word), detail))
     known = Reason(word) if word in set(Reason) else None
     return Broke(fault_of(known, detail, calls))
-
-
-def _mismatch(value: Any, output: Output | None) -> Fault | None:
-    """What is wrong with the output's form, if anything. References are resolved within the schema, never fetched."""
-    if output is None:
-        return None
-    found = forms.mismatch(value, output.schema_)
-    if found is None:
-        return None
-    if found.is_schemas:
-        return Fault(Reason.INVALID_OUTPUT, f"output.schema itself is not valid: {found.message}")
-    return Fault(
-        Reason.INVALID_OUTPUT, f"the output does not match output.schema at /{'/'.join(found.path)}: {found.message}"
-    )
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from proctor.api.agent import Cause, Confidence, Fallback, Output
 from proctor_gateway.rules.calls import Call
+from proctor_gateway.rules.form import misfit
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault, Phase
 from proctor_gateway.rules.verdict import End
@@ -40,7 +41,7 @@ class Legs:
     timeout: timedelta = timedelta(0)
     agents: Mapping[str, str] = field(default_factory=dict)
     output: Output | None = None
-    """The form of an answer: also of a person's."""
+    """The form of an answer, whoever gives it."""
 
 
 NONE: Final = Legs()
@@ -64,18 +65,29 @@ class Hop:
         return "human" if self.fallback.human is not None else "reply"
 
 
-def checked(end: End, confidence: Confidence | None) -> End:
-    """The end, or LowConfidence if the agent is not as sure as it has to be, or does not say how sure it is."""
-    if confidence is None or end.phase is not Phase.SUCCEEDED:
+def checked(end: End, legs: Legs, *, is_another: bool) -> End:
+    """The end, or why its answer is none: it is not as sure as it has to be, or does not say how sure it is.
+
+    Another agent was held to what it declares itself; its answer must be of this one's form, too.
+    """
+    if end.phase is not Phase.SUCCEEDED:
         return end
-    value: Any = {"output": end.output}
+    said = "the answer of the other agent"
+    fault = misfit(end.output, legs.output, said) if is_another else _doubt(end.output, legs.confidence)
+    return End(Phase.FAILED, end.output, fault) if fault else end
+
+
+def _doubt(output: Any, confidence: Confidence | None) -> Fault | None:
+    if confidence is None:
+        return None
+    value: Any = {"output": output}
     for step in confidence.from_.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and value >= confidence.at_least:
-        return end
+        return None
     said = f"{confidence.from_} is {value:g}" if is_number else f"{confidence.from_} is not there"
-    return End(Phase.FAILED, end.output, Fault(Reason.LOW_CONFIDENCE, f"{said}; {confidence.at_least:g} is needed"))
+    return Fault(Reason.LOW_CONFIDENCE, f"{said}; {confidence.at_least:g} is needed")
 
 
 def next_hop(end: End, made: Sequence[Call], legs: Legs, tried: int) -> Hop | None:

@@ -18,9 +18,9 @@ from proctor_gateway.rules.fallback import Hop
 from proctor_gateway.rules.judgement import Ask
 from proctor_gateway.rules.questions import Asker
 from proctor_gateway.rules.reasons import Reason
-from proctor_gateway.rules.tasks import Fault, Phase
+from proctor_gateway.rules.tasks import Fault, Phase, Task
 from proctor_gateway.store import recording
-from proctor_gateway.store.rows import plain
+from proctor_gateway.store.rows import plain, to_task
 from proctor_gateway.store.tables import approvals, calls, tasks
 
 APPROVE = "Approve"
@@ -193,14 +193,14 @@ def due(connection: sa.Connection) -> Sequence[str]:
     return list(connection.execute(query).scalars())
 
 
-def answered(connection: sa.Connection) -> Sequence[str]:
+def answered(connection: sa.Connection) -> Sequence[Task]:
     """The tasks that people were asked to answer, and have."""
     query = (
-        sa.select(tasks.c.id)
+        sa.select(tasks)
         .join(approvals, sa.and_(approvals.c.task == tasks.c.id, approvals.c.sequence == -tasks.c.leg))
         .where(tasks.c.phase == Phase.INPUT_REQUIRED, approvals.c.decision.is_not(None))
     )
-    return list(connection.execute(query).scalars())
+    return [to_task(row) for row in connection.execute(query)]
 
 
 def open_questions(connection: sa.Connection) -> Sequence[Question]:

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from proctor_gateway.rules import fallback
 from proctor_gateway.rules.calls import Call, CallState
-from proctor_gateway.rules.fallback import NONE, Legs
+from proctor_gateway.rules.fallback import NONE, Hop, Legs
+from proctor_gateway.rules.form import misfit
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import OPEN, Fault, Phase, Running, Task
 from proctor_gateway.rules.verdict import Again, AttemptEnd, Bounds, End, Lost, Pause, Stopped, judge
@@ -133,57 +134,75 @@ def close(connection: sa.Connection, closing: Closing) -> Task | Again | Hopped 
     if isinstance(decision, Again):
         connection.execute(sa.update(tasks).where(tasks.c.id == closing.task).values(losses=losses))
         return decision
-    return _ended(connection, row, closing, decision, made)
+    return _ended(connection, row, decision, _Chain(closing.legs, made, closing.now))
 
 
-def _ended(connection: sa.Connection, row: Any, closing: Closing, end: End, made: Sequence[Call]) -> Task | Hopped:
+@dataclass(frozen=True)
+class _Chain:
+    """Who may answer instead, after which calls, and when that is asked."""
+
+    legs: Legs
+    made: Sequence[Call]
+    now: datetime
+
+
+def _ended(connection: sa.Connection, row: Any, end: End, chain: _Chain) -> Task | Hopped:
     """The task's end, unless a fallback may still answer."""
-    is_another = bool(row.serving)
-    end = end if is_another else fallback.checked(end, closing.legs.confidence)
-    hop = fallback.next_hop(end, made, closing.legs, row.leg)
+    end = fallback.checked(end, chain.legs, is_another=bool(row.serving))
+    hop = fallback.next_hop(end, chain.made, chain.legs, row.leg)
     if hop is None or end.fault is None:
-        _end(connection, row, end, closing.now)
-        return must_get(connection, closing.task)
+        _end(connection, row, end, chain.now)
+        return must_get(connection, row.id)
     agent = hop.fallback.agent
-    serving = {"agent": agent, "revision": closing.legs.agents[agent]} if agent is not None else None
-    until = closing.now + closing.legs.timeout
+    serving = {"agent": agent, "revision": chain.legs.agents[agent]} if agent is not None else None
+    until = chain.now + chain.legs.timeout
     changes = {"leg": hop.leg, "served_by": hop.name, "serving": serving, "deadline": until}
     connection.execute(sa.update(tasks).where(tasks.c.id == row.id).values(**changes))
     recording.told(
         connection, row.id, "Fallback", {"from": row.served_by or "", "to": hop.name, "cause": end.fault.reason}
     )
-    if hop.fallback.reply is not None:
+    return _served(connection, row, hop, end.fault, chain)
+
+
+def _served(connection: sa.Connection, row: Any, hop: Hop, fault: Fault, chain: _Chain) -> Task | Hopped:
+    """The leg's turn. A reply that is of another form than an answer must be is none: the next leg is asked."""
+    reply = hop.fallback.reply
+    if reply is not None:
         again = connection.execute(sa.select(tasks).where(tasks.c.id == row.id)).one()
-        _end(connection, again, End(Phase.SUCCEEDED, hop.fallback.reply, None), closing.now)
-        return Hopped(must_get(connection, closing.task), end.fault.reason, goes_on=False)
+        unfit = misfit(reply, chain.legs.output, "the fixed reply")
+        if unfit is not None:
+            return _ended(connection, again, End(Phase.FAILED, reply, unfit), chain)
+        _end(connection, again, End(Phase.SUCCEEDED, reply, None), chain.now)
+        return Hopped(must_get(connection, row.id), fault.reason, goes_on=False)
     if hop.fallback.human is not None:
-        approvals.ask_people(connection, row, hop, end.fault, closing.legs.output, closing.now)
-        return Hopped(_waiting(connection, closing), end.fault.reason, goes_on=False)
+        approvals.ask_people(connection, row, hop, fault, chain.legs.output, chain.now)
+        return Hopped(_waiting(connection, row.id, chain.now), fault.reason, goes_on=False)
     if hop.continues:
         journal.forget_failures(connection, row.id)
     else:
-        journal.void(connection, row.id, closing.attempts + 1)
-    return Hopped(must_get(connection, closing.task), end.fault.reason)
+        journal.void(connection, row.id, row.attempts + 1)
+    return Hopped(must_get(connection, row.id), fault.reason)
 
 
 def _paused(connection: sa.Connection, closing: Closing) -> Task | Again:
     """The task waits for people and belongs to nobody, unless they have decided in the meantime."""
     if approvals.is_due(connection, closing.task):
         return Again()
-    return _waiting(connection, closing)
+    return _waiting(connection, closing.task, closing.now)
 
 
-def _waiting(connection: sa.Connection, closing: Closing) -> Task:
+def _waiting(connection: sa.Connection, task: str, now: datetime) -> Task:
     connection.execute(
-        sa.update(tasks)
-        .where(tasks.c.id == closing.task)
-        .values(phase=Phase.INPUT_REQUIRED, owner=None, paused_at=closing.now)
+        sa.update(tasks).where(tasks.c.id == task).values(phase=Phase.INPUT_REQUIRED, owner=None, paused_at=now)
     )
-    return must_get(connection, closing.task)
+    return must_get(connection, task)
 
 
-def answered(connection: sa.Connection, task: str, now: datetime) -> Task | None:
-    """People have answered instead of the agent, or will not: the task's end. None if it does not wait (any more)."""
+def answered(connection: sa.Connection, task: str, owner: str, legs: Legs, now: datetime) -> Task | Hopped | None:
+    """People have answered instead of the agent, or will not: the task's end. None if it does not wait (any more).
+
+    What they said may be no answer, or nobody said anything: the next leg is asked. A rejection is an answer.
+    """
     row = connection.execute(
         sa.select(tasks).where(tasks.c.id == task, tasks.c.phase == Phase.INPUT_REQUIRED).with_for_update()
     ).one_or_none()
@@ -191,8 +210,14 @@ def answered(connection: sa.Connection, task: str, now: datetime) -> Task | None
     if row is None or said is None:
         return None
     phase = Phase.SUCCEEDED if said.fault is None else Phase.FAILED
-    _end(connection, row, End(phase, said.output, said.fault), now)
-    return must_get(connection, task)
+    end = End(phase, said.output, said.fault)
+    if said.fault is None or said.fault.reason is Reason.APPROVAL_REJECTED:
+        _end(connection, row, end, now)
+        return must_get(connection, task)
+    connection.execute(
+        sa.update(tasks).where(tasks.c.id == task).values(phase=Phase.RUNNING, owner=owner, paused_at=None)
+    )
+    return _ended(connection, row, end, _Chain(legs, list_calls(connection, task), now))
 
 
 def resume(connection: sa.Connection, task: str, owner: str, now: datetime) -> Task | None:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from proctor.api import kinds, names
+from proctor.api.agent import Agent
 from proctor.api.kinds import Kind, Scope
 from proctor.api.meta import Invalid
 from proctor.cli.checks import rules, structure
 from proctor.cli.manifests import Document, Fault, parsed_path
+from proctor.policy import crossing
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in kinds.ALL}
 
@@ -76,7 +78,7 @@ def _content(document: Document, kind: Kind) -> tuple[list[Fault], int]:
     checked = rules.check(kind, document.body)
     found = [document.fault(path, message) for path, message in checked.findings]
     if not found:
-        found = list(_unreadable(document, kind))
+        found = list(_unreadable(document, kind)) or list(_unfit(document))
     return found, checked.unasked
 
 
@@ -88,3 +90,10 @@ def _unreadable(document: Document, kind: Kind) -> Iterator[Fault]:
         for each in str(invalid).split("; "):
             path, _, message = each.partition(": ")
             yield document.fault(parsed_path(path), message or each)
+
+
+def _unfit(document: Document) -> Iterator[Fault]:
+    """What the operator's webhook would refuse of an Agent by itself."""
+    if document.kind == kinds.AGENT.name:
+        for field, fault in crossing.faults_of_agent(Agent.parse(document.body)):
+            yield document.fault(parsed_path(field), fault)

@@ -42,6 +42,11 @@ OF_AGENT: Final[Mapping[str, Remedy]] = {
             "kubectl get policies.proctor.dev,clusterpolicies -A",
         ),
     ),
+    "ReplyMismatch": Remedy(
+        "a fixed reply of spec.fallbacks is not of the form that spec.output.schema demands of every answer. "
+        "What served before goes on serving.",
+        ("kubectl edit agent {name} -n {ns}    # spec.fallbacks, or spec.output.schema",),
+    ),
     "RuntimeClassNotFound": Remedy(
         "profile Isolated runs pods in another runtime, by a RuntimeClass that this cluster does not have.",
         ("kubectl get runtimeclasses", "kubectl edit agent {name} -n {ns}    # spec.sandbox"),
