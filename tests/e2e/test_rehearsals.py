@@ -1,4 +1,4 @@
-"""Tasks that are not live, on a real Kubernetes: replay, mirror, and an exam that a judging model marks.
+"""Tasks that are not live, on a real Kubernetes: replay, mirror, and exams, marked by a model or compared with stable.
 
 What the systems behind the agent were asked is read from the systems themselves: they count their calls.
 """
@@ -206,3 +206,56 @@ def test_a_judge_marks_the_exam_and_never_learns_whose_it_is(cluster: Installed,
             "delete", "deployment/model", "service/model", "configmap/model", "configmap/judged", "secret/keys"
         )
         shop.kubectl("delete", "connector/judge", "--ignore-not-found")
+
+
+def _compared(lost: int) -> Manifest:
+    """An exam of five cases that whoever pays passes, and so many that only the careful do."""
+    cases = [
+        {
+            "name": f"eligible-{number}",
+            "inputs": f"{_PAYS}{number}",
+            "evaluators": [{"MustCall": {"connector": "payments", "tool": "refund", "times": 1}}],
+        }
+        for number in range(5)
+    ]
+    cases += [
+        {"name": f"too-old-{number}", "inputs": f"{_DECLINES}{number}", "evaluators": [{"MustNotCall": "payments"}]}
+        for number in range(lost)
+    ]
+    metadata = {"name": "compared", "namespace": "support"}
+    data = {"suite.yaml": yaml.safe_dump({"name": "compared", "cases": cases})}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+@pytest.mark.timeout(300, func_only=True)
+def test_an_exam_is_compared_with_what_serves(cluster: Installed, shop: Namespace) -> None:
+    """All reach minPass: four lost cases may be chance, five refuse a candidate, and one that loses none goes on."""
+    evals = [{"name": "compared", "configMapRef": {"name": "compared"}, "minPass": "0.5"}]
+    steps: list[Manifest] = [{"evals": {}}, _PAUSE]
+    stable, before = shop.agent("refunds")["status"]["revision"]["stable"], _counts(cluster)
+    try:
+        shop.apply(_compared(4))
+        _try(shop, "generous", steps, evals=evals, instructions="Trust the customer, at first.")
+        exam = _in(shop, "Paused")["exams"][0]
+        assert (exam["state"], exam["passed"], exam["cases"], exam["baseline"]) == ("Passed", 5, 9, "1")
+        assert (len(exam["regressed"]), exam["chance"]) == (4, "0.0625")
+
+        shop.apply(_compared(5))
+        worse = _try(shop, "generous", steps, evals=evals)
+        refused = shop.wait(
+            lambda it: it["status"]["rollout"].get("lastOutcome", {}).get("revision") == worse, "refunds", 120
+        )["status"]
+        outcome, exam = refused["rollout"]["lastOutcome"], refused["rollout"]["exams"][0]
+        assert (outcome["type"], outcome["reason"], outcome["exposed"]) == ("Failed", "ExamFailed", 0)
+        assert (exam["state"], exam["passed"], exam["cases"], exam["chance"]) == ("Failed", 5, 10, "0.0312")
+        assert exam["regressed"] == [f"too-old-{number}" for number in range(5)]
+        assert (refused["revision"]["stable"], refused["revision"]["blocked"]) == (stable, [worse])
+        told = {each["note"] for each in shop.list("events.events.k8s.io") if each["reason"] == "ExamRegressed"}
+        assert any(note.startswith(f"{worse} no longer passes too-old-0") for note in told), told
+
+        _try(shop, "polite", steps, evals=evals)
+        exam = _in(shop, "Paused")["exams"][0]
+        assert (exam["state"], exam["passed"], exam["baseline"], exam["chance"]) == ("Passed", 10, "1", "1")
+        assert "refund" not in _more(_counts(cluster), before), "an exam pays nothing"
+    finally:
+        shop.kubectl("delete", "configmap/compared", "--ignore-not-found")

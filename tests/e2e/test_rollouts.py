@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from proctor_cluster import install
+from proctor_cluster.command import CommandError
 from proctor_cluster.settings import Settings
 from tests.e2e import voting
 from tests.e2e.conftest import Installed
@@ -167,6 +168,28 @@ def test_people_are_asked_and_can_go_back(shop: Namespace, shoppers: Shoppers) -
     assert back["status"]["revision"]["undoneTo"] == before
     assert back["status"]["lastHandledCommand"] == f"undo@{before}/e2e"
     assert {phase for _, phase in shoppers.ended} == {"Succeeded"}
+
+
+@pytest.mark.timeout(200)
+def test_nobody_is_asked_about_an_upgrade_that_is_over(shop: Namespace) -> None:
+    """Aborted while people are asked: the question is withdrawn, says why, and takes no vote any more."""
+    steps = [{"approval": {"groups": ["sre"], "timeout": "1h"}}]
+    change = {"rollout": {"steps": steps}, "instructions": "Decide refunds, whoever asks."}
+    shop.kubectl("patch", "agent", "refunds", "--type=merge", "-p", yaml.safe_dump({"spec": change}))
+    waiting = shop.wait(lambda it: _rollout(it).get("phase") == "AwaitingApproval", "refunds", 90)
+    question, revision = _rollout(waiting)["approval"], waiting["status"]["revision"]["candidate"]
+    shop.kubectl("annotate", "agent", "refunds", "--overwrite", f"proctor.dev/command=abort@{revision}/in-vain")
+
+    told = eventually(lambda: shop.get("approval", question)["status"], _is_withdrawn, 30)
+    assert told["withdrawn"].startswith(f"somebody aborted the upgrade to {revision}")
+    with pytest.raises(CommandError, match="a vote changes nothing any more"):
+        voting.approve(shop, question)
+    assert _rollout(_ends(shop, revision))["lastOutcome"]["type"] == "Aborted"
+
+
+def _is_withdrawn(status: Manifest) -> bool:
+    told = {each["reason"] for each in status.get("conditions", ()) if each["type"] == "Ready"}
+    return status.get("phase") == "Withdrawn" and told == {"Withdrawn"}
 
 
 def _kill(cluster: Installed, victim: str) -> None:
