@@ -26,7 +26,7 @@ UNGATED = [{**SLOS[0], "gate": {"rollout": False}}]
 CHRISTMAS = {"name": "christmas", "reason": "nobody is here", "once": {"from": T0, "until": after(days=9)}}
 WINDOW = policies.policy(rollout={"freeze": [CHRISTMAS]})
 CAREFUL = policies.cluster_policy(rollout={"budgetGate": {"freezeBelow": "0.5", "slowBelow": "0.8"}})
-ENOUGH, HALF, SPENT = (0, 1000), (60, 1000), (300, 1000)
+ENOUGH, HALF, LITTLE, SPENT = (0, 1000), (60, 1000), (80, 1000), (300, 1000)
 
 Freeze = Callable[[World], World]
 
@@ -83,13 +83,13 @@ def test_no_upgrade_begins(slos: list[dict[str, Any]], freeze: Freeze, words: st
 
 @EVERY_FREEZE
 def test_no_upgrade_goes_on(slos: list[dict[str, Any]], freeze: Freeze, words: str) -> None:
-    """It stays at its weight, whatever the evidence says; the status says why; then it goes on where it was."""
+    """It stays at its step, whatever the evidence says; the status says why; then it goes on where it was."""
     it = upgraded(slos)
     it.until("Collecting")
     it.serve(10)
     it.world = freeze(it.world)
     it.step(30)
-    assert (it.phase, it.status["rollout"]["weight"]) == ("Collecting", 20)
+    assert (it.phase, it.status["rollout"]["weight"]) == ("Collecting", 10 if slos else 20)
     assert reconciling(it)["reason"] == "UpgradesFrozen"
     assert words in reconciling(it)["message"]
     it.world = thawed(it.world)
@@ -155,6 +155,32 @@ def test_to_go_back_is_free(slos: list[dict[str, Any]], freeze: Freeze, words: s
     assert wish_of(it.world).wanted.freeze is None
     said(it, f"undo@{candidate}/2")
     assert words in (wish_of(it.world).wanted.freeze or "")
+
+
+def test_little_budget_halves_the_weight_and_takes_no_pod() -> None:
+    """Whichever step it is at, and back when there is budget again; its tasks go on where they are."""
+    it = upgraded(SLOS)
+    it.until("Collecting")
+    candidate = it.status["revision"]["candidate"]
+    it.serve(10)
+    it.until("AwaitingApproval")
+    it.answer("Approve")
+    seen = []
+    for counts in (ENOUGH, LITTLE, SPENT, ENOUGH):
+        it.world = counted(it.world, counts)
+        it.step()
+        seen.append((it.phase, it.status["rollout"]["weight"], it.sizes()[candidate]))
+    assert seen == [("Collecting", weight, 2) for weight in (50, 25, 25, 50)]
+
+
+def test_an_obstacle_gives_a_slowed_candidate_no_more() -> None:
+    """A spec that cannot be carried out changes nothing of the weight."""
+    it = upgraded(SLOS)
+    it.until("Collecting")
+    it.world = replace(counted(it.world, LITTLE), connectors={})
+    it.step()
+    assert reconciling(it)["reason"] == "Blocked"
+    assert it.status["rollout"]["weight"] == 10
 
 
 def said(it: Upgraded, command: str) -> Any:

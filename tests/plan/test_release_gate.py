@@ -37,11 +37,11 @@ def the_world(agent: Agent, counts: tuple[int, int]) -> World:
 
 @pytest.mark.parametrize(
     ("counts", "frozen", "patience"),
-    [(ENOUGH, False, 1), (LITTLE, False, 2), (SPENT, True, 1)],
+    [(ENOUGH, False, 1), (LITTLE, False, 2), (SPENT, True, 2)],
     ids=["enough is left", "little is left", "spent"],
 )
 def test_the_budget_decides_how_upgrades_go(counts: tuple[int, int], frozen: bool, patience: int):
-    """As usual, with twice the patience, or not at all."""
+    """As usual, with twice the patience, or not at all; a candidate that is tried never gets more by it."""
     wanted = wish.wish_of(the_world(the_agent(), counts)).wanted
     assert (wanted.freeze is not None, wanted.patience) == (frozen, patience)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from tests.sim import agents
 from tests.sim.agent_scenarios import BARE
 from tests.sim.cluster.kinds import Body, Ref
+from tests.sim.rollout_scenarios import SCENARIOS, instruct, when, with_tasks
+from tests.sim.scenario import Deed
+from tests.sim.test_rollouts import played
 from tests.sim.world import World
 
 SLOS = [{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "99"}]
@@ -126,6 +131,31 @@ def test_a_new_process_says_what_the_old_one_said(is_up: bool) -> None:
         world.run_for(45)
         assert (state(world), told(world)) == ("Breached", events)
         assert statuses(world) == before
+
+
+def _left(good: int) -> Deed:
+    """So many good tasks of ten thousand are counted of the stable revision, and the operator has looked."""
+
+    def deed(world: World) -> None:
+        world.gateway.counted = (good, 10_000)
+        world.run_for(16)
+
+    return deed
+
+
+def test_an_upgrade_goes_at_half_of_its_weights_while_little_budget_is_left() -> None:
+    """Slow at first, as usual later: no weight above its step's, no step back, and promoted on the same evidence."""
+
+    def broken(world: World) -> Iterator[str]:
+        yield from scenario.broken(world)
+        told = (each.request.body["status"] for each in world.story.writes if each.subresource == "status")
+        weights = {each.get("rollout", {}).get("weight") for each in told}
+        if not {10, 50} <= weights:
+            yield f"I1 the candidate had weights {weights}"
+
+    scenario = next(each for each in SCENARIOS if each.name == "good candidate")
+    act = with_tasks((0, _left(9_920)), (0, instruct("Better.")), (0, when("Collecting", _left(10_000))))
+    assert not played(replace(scenario, act=act, broken=broken)).findings
 
 
 RULE = Ref("PrometheusRule", agents.NAMESPACE, "agent-refunds")

@@ -164,7 +164,7 @@ class BudgetGate(Spec):
     freeze_below: Ratio
     """No new upgrade below this share."""
     slow_below: Ratio
-    """Twice the tasks and the time at each weight below this share."""
+    """Half of each weight, for twice the tasks and the time, below this share."""
 
 
 class RolloutBounds(Spec):

@@ -159,7 +159,7 @@ class BudgetGate(Spec):
     freeze_below: Ratio = Decimal(0)
     """With less of the budget left than this share, no new upgrade begins and none is promoted."""
     slow_below: Ratio = Decimal("0.25")
-    """With less than this share left, upgrades take twice as long, and the objective is at risk."""
+    """With less than this share left, upgrades go at half of each weight and take longer; the objective is at risk."""
 
 
 class Objective(Spec):

@@ -27,7 +27,8 @@ class Wanted:
     freeze: str | None = None
     """Why no upgrade may begin or go on at present. A rollback always may."""
     patience: int = 1
-    """How many times the tasks and the time of the spec each weight takes: more while little error budget is left."""
+    """How many times the tasks and the time of the spec each weight takes, and of how many parts of it the candidate
+    has one: more while little error budget is left."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -44,8 +45,9 @@ class Wanted:
         return (begun or now) if self.replicas else None
 
     def weight_at(self, step: int) -> int:
-        """The weight in force at a step: that of the last step with one, up to it."""
-        return next((each.weight for each in reversed(self.steps[: step + 1]) if each.weight is not None), 0)
+        """The weight in force at a step: that of the last step with one, up to it; less of it with patience."""
+        declared = next((each.weight for each in reversed(self.steps[: step + 1]) if each.weight is not None), 0)
+        return -(-declared // self.patience)
 
     def is_last_weight(self, step: int) -> bool:
         """Whether no later step has a weight."""

@@ -223,7 +223,7 @@ def replicas_of(rollout: Rollout, revision: str, replicas: int, weight: int, the
     """Pods of a revision that is live; `there` is how many it has been given so far.
 
     Of a candidate one is enough to compare, and its share of the traffic needs its share of the pods. One that is about
-    to be stable has all of them before it is; one that is withdrawn keeps what it has, for they may have tasks.
+    to be stable has all of them before it is. It keeps what it has, whatever its weight becomes: they may have tasks.
     """
     if revision != phases.candidate_of(rollout):
         return replicas
@@ -233,7 +233,7 @@ def replicas_of(rollout: Rollout, revision: str, replicas: int, weight: int, the
         case Aborting():
             return min(replicas, there or 1)
         case _:
-            return min(replicas, max(1, -(-replicas * weight // 100)))
+            return min(replicas, max(there or 1, -(-replicas * weight // 100)))
 
 
 def is_followed(rollout: Rollout) -> bool:

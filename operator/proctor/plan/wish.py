@@ -18,7 +18,7 @@ from proctor.policy import upgrades
 from proctor.slo.gate import Gate
 
 _PATIENCE = 2
-"""With little error budget left, each weight takes twice the tasks and twice the time."""
+"""With little error budget left, each weight is half of what it was, and takes twice the tasks and twice the time."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def wish_of(world: World) -> Wish:
         replicas_of(world),
         skips_steps=_served_lately(world, undone),
         freeze=_frozen(world, gate, undone),
-        patience=_PATIENCE if gate.state is ReleaseState.SLOW else 1,
+        patience=_patience(gate),
     )
     return Wish(wanted, known, undone, command, commands.said_to(agent) or agent.status.last_handled_command, told)
 
@@ -71,6 +71,7 @@ def unchanged(world: World, candidate: str) -> Wish:
         replicas_of(world),
         skips_steps=candidate == undone.undone_to and _served_lately(world, undone),
         freeze="the spec cannot be carried out at present",
+        patience=_patience(_gate(world)),
     )
     known, said = revision.recorded(world.children), world.agent.status.last_handled_command
     return Wish(wanted, known, undone, _withdrawal(world, candidate), said)
@@ -85,6 +86,11 @@ def _gate(world: World) -> Gate:
     if floor is None and not has_steps:
         return Gate()
     return objectives.release_gate(Subject.of(world.agent), world.indications, floor, is_own=has_steps)
+
+
+def _patience(gate: Gate) -> int:
+    # Frozen, too: with less budget left a candidate must not get more.
+    return 1 if gate.state is ReleaseState.NORMAL else _PATIENCE
 
 
 def _frozen(world: World, gate: Gate, undone: RevisionStatus) -> str | None:
