@@ -8,7 +8,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -177,15 +177,63 @@ def test_a_connector_is_never_refused_but_its_author_hears_whom_it_stops():
     """A tool that is declared untrusted is told to break the agent that uses it."""
 
     async def scene() -> None:
-        trusted = a_connector("crm", {"name": "get_customer", "effect": "Read", "data": ["pii"], "trusted": True})
-        harmless = a_connector("payments", {"name": "refund", "effect": "Once", "trusted": True})
-        cache = kept(Cache(), a_policy(**TRIFECTA), trusted, harmless, BOTH)
+        cache = kept(Cache(), a_policy(**TRIFECTA), TRUSTED, HARMLESS, BOTH)
         async with served(cache) as (certificates, ask):
             certificates.load(chest := a_chest())
             answer = await ask(CRM, chest)
             assert answer["allowed"]
             assert "Agent support/refunds will break: Policy/support/careful tools/trifecta" in answer["warnings"][0]
-            assert "warnings" not in await ask(trusted, chest)
+            assert "warnings" not in await ask(TRUSTED, chest)
+
+    run(scene)
+
+
+TRUSTED = a_connector("crm", {"name": "get_customer", "effect": "Read", "data": ["pii"], "trusted": True})
+HARMLESS = a_connector("payments", {"name": "refund", "effect": "Once", "trusted": True})
+
+
+def named(name: str, body: Manifest) -> Manifest:
+    """That agent under another name."""
+    return {**body, "metadata": {**body["metadata"], "name": name}}
+
+
+def test_every_agent_of_a_connector_is_looked_at():
+    """The only one that breaks a policy is the last of three hundred."""
+
+    async def scene() -> None:
+        reading = [named(f"a{number:03}", an_agent(("crm", "get_customer"))) for number in range(299)]
+        cache = kept(Cache(), a_policy(**TRIFECTA), TRUSTED, HARMLESS, *reading, named("z", BOTH))
+        async with served(cache) as (certificates, ask):
+            certificates.load(chest := a_chest())
+            (warning,) = (await ask(CRM, chest))["warnings"]
+            assert "Agent support/z will break: Policy/support/careful tools/trifecta" in warning
+
+    run(scene)
+
+
+class Hurrying:
+    """A clock by which each look takes a second."""
+
+    def __init__(self) -> None:
+        self._now = SystemClock().now()
+
+    def now(self) -> datetime:
+        """The time."""
+        self._now += timedelta(seconds=1)
+        return self._now
+
+
+def test_looking_at_agents_ends_in_time_and_says_so():
+    """The API server waits two seconds, and would hear nothing at all."""
+
+    async def scene() -> None:
+        agents = [named(f"a{number:03}", BOTH) for number in range(120)]
+        cache = kept(Cache(), a_policy(**TRIFECTA), TRUSTED, HARMLESS, *agents)
+        admission = Admission(Cluster(), cache, Hurrying())  # type: ignore[arg-type]
+        warnings = (await admission.answer({"kind": {"kind": "Connector"}, "name": "crm", "object": CRM})).warnings
+        assert len(warnings) == 12
+        assert warnings[-2].startswith("and 40 more faults")
+        assert warnings[-1].startswith("70 of 120 agents of support were not looked at in time")
 
     run(scene)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -24,13 +24,17 @@ from proctor.policy.crossing import Judged
 from proctor.policy.effective import merge, source_of
 from proctor.policy.finding import Finding
 from proctor.policy.selection import AnyPolicy
-from proctor.shell.cache import Cache
+from proctor.shell.cache import Cache, Key
 from proctor.shell.errors import ProctorError
 from proctor.shell.policies import labels_of, policies_of
 from proctor.shell.ports import Clock, Kube
 
 _READ_SECONDS: Final = 1.0
-_MOST_AGENTS: Final = 100
+_LOOKING: Final = timedelta(seconds=1.5)
+"""How long agents are looked at for one Connector: the API server waits two seconds."""
+_AT_A_TIME: Final = 50
+"""Agents that are looked at before others may work: thousands at once would stop the process for seconds."""
+_MOST_WARNINGS: Final = 10
 _LONGEST_WARNING: Final = 256
 """Characters: the API server cuts off longer ones when there are several."""
 
@@ -67,7 +71,7 @@ class Admission:
                 case "Agent":
                     return await self._agent(Agent.parse(_complete(body, request)))
                 case "Connector":
-                    return self._connector(Connector.parse(_complete(body, request)))
+                    return await self._connector(Connector.parse(_complete(body, request)))
                 case "Policy":
                     return self._policy(Policy.parse(_complete(body, request)))
                 case "ClusterPolicy":
@@ -90,31 +94,43 @@ class Admission:
         now, labels = self._clock.now(), labels_of(self._cache, agent.metadata.namespace)
         return crossing.judge(agent, connectors, merge(policies, agent, now, labels), now)
 
-    def _connector(self, connector: Connector) -> Answer:
+    async def _connector(self, connector: Connector) -> Answer:
         """What a Connector says of itself is never refused, for then it would go on saying what is not so."""
         namespace, name = connector.metadata.namespace, connector.metadata.name
         policies, _ = policies_of(self._cache, namespace)
-        if not policies:
-            return Answer()
-        warnings: list[str] = []
-        for agent in self._agents_with(namespace, name):
-            known = self._known(namespace, _used(agent))
-            before = self._judged(agent, known, policies)
-            after = self._judged(agent, {**known, name: connector}, policies)
-            warnings += [_warning(f"{_where(agent)} will break", each) for each in crossing.newly(before, after)]
-        return Answer(warnings=tuple(warnings[:10]))
+        keys = self._cache.keys("Agent", namespace) if policies else []
+        until, warnings = self._clock.now() + _LOOKING, list[str]()
+        for number, key in enumerate(keys):
+            if number % _AT_A_TIME == 0 and number:
+                await asyncio.sleep(0)
+                if self._clock.now() > until:
+                    left = f"{len(keys) - number} of {len(keys)} agents of {namespace} were not looked at in time"
+                    return Answer(warnings=(*_first(warnings), f"{left}: their status will say what they break"))
+            agent = self._agent_with(name, key)
+            if agent is not None:
+                warnings += self._newly(agent, connector, policies)
+        return Answer(warnings=_first(warnings))
+
+    def _newly(self, agent: Agent, connector: Connector, policies: Sequence[AnyPolicy]) -> list[str]:
+        known = self._known(agent.metadata.namespace, _used(agent))
+        after = self._judged(agent, {**known, connector.metadata.name: connector}, policies)
+        if not after.refused:
+            return []
+        found = crossing.newly(self._judged(agent, known, policies), after)
+        return [_warning(f"{_where(agent)} will break", each) for each in found]
 
     def _policy(self, policy: AnyPolicy) -> Answer:
         faults = [f"{field} {fault}" for field, fault in crossing.faults_of_policy(policy, self._clock.now())]
         return Answer(f"{source_of(policy).text}: {'; '.join(faults)}" if faults else None)
 
-    def _agents_with(self, namespace: str, connector: str) -> Iterable[Agent]:
-        bodies = (body for body in self._cache.within("Agent", namespace) if _mentions(body, connector))
-        for body in islice(bodies, _MOST_AGENTS):
-            try:
-                yield Agent.parse(body)
-            except Invalid:
-                continue
+    def _agent_with(self, connector: str, key: Key) -> Agent | None:
+        body = self._cache.get(*key)
+        if body is None or not _mentions(body, connector):
+            return None
+        try:
+            return Agent.parse(body)
+        except Invalid:
+            return None
 
     def _known(self, namespace: str, wanted: Iterable[str]) -> dict[str, Connector]:
         bodies = {name: self._cache.get("Connector", namespace, name) for name in wanted}
@@ -177,6 +193,13 @@ def _told(where: str, judged: Judged, policies: Iterable[AnyPolicy]) -> Answer:
     whom = dict.fromkeys(f"{contacts[e.policy]} (owner of {e.policy})" for e in judged.refused if e.policy in contacts)
     said = "; ".join(_line(each) for each in judged.refused)
     return Answer(f"{where}: {said}. Change that, or ask {', '.join(whom)} for an exception", warnings, notes)
+
+
+def _first(warnings: Sequence[str]) -> tuple[str, ...]:
+    """As many as the API server hands on, and how many more there are."""
+    more = len(warnings) - _MOST_WARNINGS
+    rest = (f"and {more} more faults, which status.violations of the policies will name",) if more > 0 else ()
+    return (*warnings[:_MOST_WARNINGS], *rest)
 
 
 def _line(finding: Finding) -> str:
