@@ -25,6 +25,9 @@ HABITS = (
     "says_no",
     "is_huge",
     "wants_header",
+    "streams",
+    "ends_its_stream",
+    "breaks_its_stream",
 )
 _SCHEMAS = {
     "wants_header": {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "Number"}}},
@@ -118,12 +121,17 @@ class OddSystem:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{")
                 await writer.drain()
                 writer.transport.abort()
-            case "wants_input":
-                _result(writer, message, {"resultType": "input_required", "inputRequests": {}})
-            case "says_no":
-                _result(writer, message, {**done, "isError": True})
-            case "is_huge":
-                _result(writer, message, {**done, "content": [{"type": "text", "text": "x" * 2_000_000}]})
+            case "streams" | "ends_its_stream" | "breaks_its_stream" as name:
+                progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
+                answer = {"jsonrpc": "2.0", "id": message["id"], "result": done}
+                _stream(
+                    writer, progress, *((answer,) if name == "streams" else ()), is_whole=name != "breaks_its_stream"
+                )
+                await writer.drain()
+                if name == "breaks_its_stream":
+                    writer.transport.abort()
+            case name if name in _RESULTS:
+                _result(writer, message, {**done, **_RESULTS[name]})
             case name if name in _ANSWERS:
                 _send(writer, *_ANSWERS[name])
             case name if name in _ERRORS:
@@ -138,6 +146,11 @@ _ANSWERS = {
     "answers_202": (202, b""),
     "answers_text": (200, b"hello", "text/html"),
     "answers_nonsense": (200, b"{]"),
+}
+_RESULTS: dict[str, dict[str, Any]] = {
+    "wants_input": {"resultType": "input_required", "inputRequests": {}},
+    "says_no": {"isError": True},
+    "is_huge": {"content": [{"type": "text", "text": "x" * 2_000_000}]},
 }
 _ERRORS = {"rejects_arguments": (-32602, 200), "answers_error": (-32603, 200)}
 _CACHE = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
@@ -161,6 +174,15 @@ def _result(writer: asyncio.StreamWriter, message: dict[str, Any], result: dict[
 def _error(writer: asyncio.StreamWriter, message: dict[str, Any], code: int, status: int) -> None:
     error = {"code": code, "message": "no"}
     _send(writer, status, json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": error}).encode())
+
+
+def _stream(writer: asyncio.StreamWriter, *messages: dict[str, Any], is_whole: bool) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    for each in messages:
+        event = b"event: message\ndata: " + json.dumps(each).encode() + b"\n\n"
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+    if is_whole:
+        writer.write(b"0\r\n\r\n")
 
 
 def _send(writer: asyncio.StreamWriter, status: int, body: bytes, kind: str = "application/json") -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from proctor.api.agent import Limits
 from proctor.api.connector import Effect
@@ -23,7 +25,7 @@ from proctor_gateway.rules.judgement import Allow, Refuse
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Ended, Fault, Phase, Request, Running, Task, Waiting
 from proctor_gateway.rules.verdict import Again, Answered, AttemptEnd, Lost, Stopped
-from proctor_gateway.store import acceptance, calls, keys, lifecycle, owners, start, tasks
+from proctor_gateway.store import acceptance, calls, keys, lifecycle, migrations, owners, start, tasks
 from proctor_gateway.store.cluster import (
     Object,
     Review,
@@ -36,7 +38,7 @@ from proctor_gateway.store.cluster import (
     save_revision,
 )
 from proctor_gateway.store.database import Database
-from proctor_gateway.store.migrate import is_current, migrate
+from proctor_gateway.store.migrate import NEWEST, is_current, migrate
 from proctor_gateway.store.tables import metadata, outcomes
 from proctor_gateway.tokens import SigningKey
 
@@ -120,6 +122,12 @@ async def test_the_tables_are_those_of_the_migrations(database: Database):
 
     assert await database.read(differences) == []
     assert await database.read(is_current)
+
+
+def test_the_newest_revision_is_the_one_that_is_needed():
+    """A migration that is added is applied: the code names the last of them."""
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert script.get_current_head() == NEWEST
 
 
 async def test_replicas_may_migrate_at_the_same_time(store: str):

@@ -236,6 +236,9 @@ OUTCOMES = {
     "answers_text": ("Unknown", "ToolUnavailable", "Indeterminate"),
     "answers_nonsense": ("Unknown", "ToolUnavailable", "Indeterminate"),
     "answers_error": ("Unknown", "ToolError", "Indeterminate"),
+    "streams": ("Succeeded", None, "Succeeded"),
+    "ends_its_stream": ("Unknown", "ToolUnavailable", "Indeterminate"),
+    "breaks_its_stream": ("Unknown", "ToolUnavailable", "Indeterminate"),
 }
 
 

@@ -11,7 +11,8 @@ from proctor_gateway.calling import Caller, with_credential
 from proctor_gateway.context import Context
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.state.credentials import Credential, Credentials
-from proctor_gateway.upstream.mcp import Mcp, McpFailed, Target
+from proctor_gateway.upstream.mcp import Mcp
+from proctor_gateway.upstream.outcome import McpFailed, Target
 
 
 async def ask_tool(

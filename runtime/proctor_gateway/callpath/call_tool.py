@@ -22,7 +22,7 @@ from proctor_gateway.rules.errors import Denied
 from proctor_gateway.rules.judgement import Refuse, ToolCall
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault
-from proctor_gateway.upstream.mcp import McpFailed
+from proctor_gateway.upstream.outcome import McpFailed
 
 IDEMPOTENCY_KEY: Final = "proctor.dev/idempotency-key"
 

@@ -14,7 +14,7 @@ from proctor_gateway.callpath.asking_system import ask_tool
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
 from proctor_gateway.ledger import Entry
-from proctor_gateway.upstream.mcp import McpFailed
+from proctor_gateway.upstream.outcome import McpFailed
 
 _APPLIED: Final = Language(result=Type.ANY, args=Type.OBJECT, key=Type.TEXT)
 

@@ -10,30 +10,25 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import mcp_types as types
 import structlog
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.responses import Response
 
 from proctor_gateway.calling import Caller
 from proctor_gateway.callpath.call_tool import Answer, call_tool, list_tools
 from proctor_gateway.context import Context
+from proctor_gateway.rules import protocol
 from proctor_gateway.rules.calls import CallState
 from proctor_gateway.rules.errors import Denied, Problem
+from proctor_gateway.rules.protocol import HANDSHAKES, META_SERVER, META_VERSION, STATELESS
 from proctor_gateway.rules.reasons import OF_THE_CALL, Reason
 from proctor_gateway.server.answers import body_of, json_response, parsed_object, problem_of
 
 log = structlog.get_logger(__name__)
 
-_OLDEST_SERVED: Final = "2025-06-18"
-_LATEST_HANDSHAKE: Final = HANDSHAKE_PROTOCOL_VERSIONS[-1]
-_MODERN: Final = MODERN_PROTOCOL_VERSIONS[-1]
 _LIST_TTL_MS: Final = 30_000
 _SERVER_INFO: Final = {"name": "proctor-gateway", "version": "1"}
 _CAPABILITIES: Final = {"tools": {"listChanged": False}}
-_META_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
-_META_SERVER: Final = "io.modelcontextprotocol/serverInfo"
 _DENIED: Final = -32003
 """JSON-RPC error of ours: the gateway refuses, `data.reason` says why."""
 
@@ -96,7 +91,7 @@ class McpEndpoint:
             case "tools/call":
                 return await self._called(caller, connector, params)
             case method:
-                raise RpcError(types.METHOD_NOT_FOUND, f"method {str(method)[:64]!r} is not served", 404)
+                raise RpcError(protocol.METHOD_NOT_FOUND, f"method {str(method)[:64]!r} is not served", 404)
 
     async def _listed(self, caller: Caller, connector: str) -> Json:
         await self._context.ledger.check_running(caller.claims)
@@ -106,7 +101,7 @@ class McpEndpoint:
     async def _called(self, caller: Caller, connector: str, params: Mapping[str, Any]) -> Json:
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str) or not (arguments is None or isinstance(arguments, dict)):
-            raise RpcError(types.INVALID_PARAMS, "tools/call needs a name, and arguments that are an object", 400)
+            raise RpcError(protocol.INVALID_PARAMS, "tools/call needs a name, and arguments that are an object", 400)
         try:
             answer = await call_tool(self._context, caller, connector, name, arguments or {})
         except Denied as exc:
@@ -135,59 +130,49 @@ class McpEndpoint:
 
 def _check_message(message: Json) -> None:
     if message.get("jsonrpc") != "2.0" or not isinstance(message.get("method"), str):
-        raise RpcError(types.INVALID_REQUEST, "not a JSON-RPC 2.0 request", 400)
+        raise RpcError(protocol.INVALID_REQUEST, "not a JSON-RPC 2.0 request", 400)
     if "id" in message and (not isinstance(message["id"], str | int) or isinstance(message["id"], bool)):
-        raise RpcError(types.INVALID_REQUEST, "id must be text or an integer", 400)
+        raise RpcError(protocol.INVALID_REQUEST, "id must be text or an integer", 400)
     if not isinstance(message.get("params", {}), dict):
-        raise RpcError(types.INVALID_PARAMS, "params must be an object", 400)
+        raise RpcError(protocol.INVALID_PARAMS, "params must be an object", 400)
 
 
 def _is_modern(headers: Mapping[str, str], message: Json) -> bool:
     """Whether the request is of 2026-07-28. Its headers must say what its body says, or it is refused."""
     params = message.get("params") or {}
     meta = params.get("_meta")
-    version = meta.get(_META_VERSION) if isinstance(meta, dict) else None
+    version = meta.get(META_VERSION) if isinstance(meta, dict) else None
     header = headers.get("mcp-protocol-version")
     if version is None:
-        if header in MODERN_PROTOCOL_VERSIONS:
-            raise RpcError(types.HEADER_MISMATCH, f"_meta names no protocol version, the header {header}", 400)
+        if header == STATELESS:
+            raise RpcError(protocol.HEADER_MISMATCH, f"_meta names no protocol version, the header {header}", 400)
         return False
-    if version not in MODERN_PROTOCOL_VERSIONS:
-        data = {"supported": [*MODERN_PROTOCOL_VERSIONS], "requested": version}
-        raise RpcError(types.UNSUPPORTED_PROTOCOL_VERSION, "the protocol version is not served", 400, data)
+    if version != STATELESS:
+        data = {"supported": [STATELESS], "requested": version}
+        raise RpcError(protocol.UNSUPPORTED_PROTOCOL_VERSION, "the protocol version is not served", 400, data)
     said = {"mcp-protocol-version": version, "mcp-method": message["method"]}
     if message["method"] == "tools/call":
         said["mcp-name"] = params.get("name")
     for name, value in said.items():
-        if _decoded(headers.get(name)) != value:
-            raise RpcError(types.HEADER_MISMATCH, f"header {name} does not say what the body says", 400)
+        if protocol.from_header(headers.get(name)) != value:
+            raise RpcError(protocol.HEADER_MISMATCH, f"header {name} does not say what the body says", 400)
     return True
-
-
-def _decoded(header: str | None) -> str | None:
-    from mcp.shared.inbound import decode_header_value
-
-    return decode_header_value(header)
 
 
 def _discovered() -> Json:
     return {
-        "supportedVersions": [_MODERN, *reversed(_served_handshakes())],
+        "supportedVersions": [STATELESS, *reversed(HANDSHAKES)],
         "capabilities": _CAPABILITIES,
         "ttlMs": _LIST_TTL_MS,
         "cacheScope": "private",
-        "_meta": {_META_SERVER: _SERVER_INFO},
+        "_meta": {META_SERVER: _SERVER_INFO},
     }
 
 
 def _initialized(params: Mapping[str, Any]) -> Json:
     wanted = params.get("protocolVersion")
-    version = wanted if wanted in _served_handshakes() else _LATEST_HANDSHAKE
+    version = wanted if wanted in HANDSHAKES else HANDSHAKES[-1]
     return {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": _SERVER_INFO}
-
-
-def _served_handshakes() -> list[str]:
-    return [each for each in HANDSHAKE_PROTOCOL_VERSIONS if each >= _OLDEST_SERVED]
 
 
 def _tool_error(reason: Reason, message: str) -> Json:
@@ -199,9 +184,11 @@ def _rpc_error(exc: Exception) -> RpcError:
     problem = problem_of(exc)
     if problem.reason is Reason.INTERNAL:
         log.error("a call failed", exc_info=exc)
-        return RpcError(types.INTERNAL_ERROR, problem.detail, 500, {"reason": problem.reason, "detail": problem.detail})
+        return RpcError(
+            protocol.INTERNAL_ERROR, problem.detail, 500, {"reason": problem.reason, "detail": problem.detail}
+        )
     if problem.reason is Reason.INVALID_REQUEST:
-        return RpcError(types.PARSE_ERROR, problem.detail, 400)
+        return RpcError(protocol.PARSE_ERROR, problem.detail, 400)
     return RpcError(_DENIED, problem.detail, problem.status, {"reason": problem.reason, "detail": problem.detail})
 
 

@@ -16,7 +16,7 @@ from proctor_gateway.cluster.known import Key
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.rules.errors import Denied
 from proctor_gateway.rules.reasons import Reason
-from proctor_gateway.upstream.mcp import McpFailed
+from proctor_gateway.upstream.outcome import McpFailed
 
 log = structlog.get_logger(__name__)
 

@@ -39,6 +39,11 @@ class Cutter:
         return self._rest
 
 
+def data_of(event: bytes) -> bytes:
+    """What the event says."""
+    return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+
+
 @dataclass
 class Tally:
     """Reads along. `usage` is what the stream said last; `done` that it was ended as it should be.
@@ -62,7 +67,7 @@ class Tally:
 
     def read(self, event: bytes) -> bool:
         """Take note of one event. Whether it carries nothing but usage."""
-        data = b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+        data = data_of(event)
         if data == b"[DONE]":
             self.done = True
             return False
