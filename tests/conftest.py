@@ -33,6 +33,7 @@ _SLOW = {
         "test_kills.py",
         "test_known.py",
         "test_kubernetes.py",
+        "test_midstream.py",
         "test_models.py",
         "test_modes.py",
         "test_objectives_end_to_end.py",

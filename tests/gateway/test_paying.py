@@ -174,9 +174,10 @@ async def test_a_limit_is_also_a_bound_of_the_answer(gateway: House, model: Syst
     assert bounds[2] == (7, None)
 
 
-async def test_a_stream_is_cut_where_its_money_ends(gateway: House):
+@pytest.mark.parametrize("limit", [{"maxCost": "0.01"}, {"maxTokens": 1000}], ids=["money", "tokens"])
+async def test_a_stream_is_cut_where_its_money_ends(gateway: House, limit: dict[str, Any]):
     """A model that writes more than it was asked for is cut off, and the reserve is kept."""
-    gateway.declare(limits={"timeout": "20s", "maxCost": "0.01"})
+    gateway.declare(limits={"timeout": "20s", **limit})
     async with gateway.pod("one"):
         task = await gateway.done(asking("drip", stream=True, max_tokens=1))
     told = task["output"][0]["stream"]
