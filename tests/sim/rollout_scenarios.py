@@ -121,13 +121,19 @@ def _serves(wanted: str, outcome: str | None = None) -> Callable[[World], Iterat
             yield f"I1 {instructions(world, stable)!r} serves, not {wanted!r}"
         if rollout.get("phase") != "Settled" or "candidate" in found.get("revision", {}):
             yield f"I1 the upgrade is not over: {rollout.get('phase')}"
-        if outcome and rollout.get("lastOutcome", {}).get("type") != outcome:
+        if outcome and rollout.get("lastOutcome", {}).get("type") != outcome and _was_begun(world):
             yield f"I1 it ended as {rollout.get('lastOutcome')}, not as {outcome}"
         if [condition(world, each)[0] for each in ("Ready", "Reconciling", "Stalled")] != ["True", "False", "False"]:
             yield f"I1 conditions: {found.get('conditions')}"
         yield from _only(world, {stable})
 
     return broken
+
+
+def _was_begun(world: World) -> bool:
+    """Whether a status ever named a candidate: what is wanted and taken back while nobody can see it never was."""
+    told = (each.body.get("status", {}).get("revision", {}) for each in world.store.log if each.ref == AGENT)
+    return any(each.get("candidate") and each.get("stable") for each in told)
 
 
 def _refused(wanted: str, reason: str, ready: str, most: int | None) -> Callable[[World], Iterator[str]]:
