@@ -56,6 +56,21 @@ def record(kind, seq=0, **fields):
         ),
         (
             record(
+                "approval.decided",
+                approval={
+                    "approval": "a1",
+                    "about": "override",
+                    "lasting": "24h",
+                    "decision": "Approve",
+                    "decidedBy": ["ann"],
+                    "why": "it mends the breach",
+                },
+            ),
+            "Oversight",
+            "a1: Approve by ann, for 24h: it mends the breach",
+        ),
+        (
+            record(
                 "approval.requested",
                 approval={
                     "approval": "a1",

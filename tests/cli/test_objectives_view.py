@@ -57,6 +57,13 @@ def test_a_frozen_upgrade_says_so():
     assert "upgrades: Freeze; answered has -500 %" in drawn(BREACHED, releaseGate=gate)
 
 
+def test_an_override_is_named_with_its_end():
+    """Who looks at a frozen agent that is upgraded has to know why."""
+    gate = {"state": "Freeze", "message": "spent", "override": "refunds-b-budget-0"}
+    told = drawn(BREACHED, releaseGate={**gate, "overrideUntil": "2026-11-23T11:00:00Z"})
+    assert "upgrades: Freeze; spent; overridden by Approval refunds-b-budget-0 until 2026-11-23 11:00 UTC" in told
+
+
 def test_without_objectives_there_is_no_section():
     """Nothing to say is not said."""
     assert "OBJECTIVES" not in drawn()

@@ -151,6 +151,7 @@ def test_other_arguments_are_part_of_the_vote(serve: Callable[..., Any]) -> None
     assert server.written[0][2]["status"]["votes"][0]["answer"] == {"arguments": {"amount": 199}}
 
 
+OVERRIDE = {"agent": "refunds", "revision": "0123456789", "for": "24h"}
 FORGED = {**CALL, "arguments": {"amount": 3}}
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "a script that has looked at nothing": (approval(), ("--yes",), "--yes needs --digest"),
@@ -167,6 +168,11 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
         "decided or over",
     ),
     "an answer where none is asked for": (approval(), ("--answer", "1"), "asks for no answer"),
+    "an upgrade without error budget, for no reason": (
+        approval(spec={**approval()["spec"], "subject": {"digest": DIGEST, "override": OVERRIDE}}),
+        (),
+        "says why, with -m",
+    ),
     "arguments that are none": (approval(), ("--arguments", "[1]"), "not a JSON object"),
 }
 

@@ -14,6 +14,7 @@ import yaml
 
 from proctor_cluster import install
 from proctor_cluster.settings import Settings
+from tests.e2e import voting
 from tests.e2e.asking import Caller
 from tests.e2e.conftest import Installed
 from tests.e2e.declared import Manifest, Namespace, an_agent, condition, eventually, is_
@@ -26,6 +27,7 @@ rules:
   - {name: fail, when: {task: {contains: fail}}, then: {error: {status: 400, message: told to fail}}}
   - {name: answer, when: {turn: 0}, then: {text: done}}
 """
+_ACCESS = {"callers": [{"serviceAccount": {"namespace": "shop", "name": "web"}}]}
 _SLOS = [
     # Two of ten may fail, judged from ten on: few tasks are enough to go through all states.
     {"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "80", "window": "1h", "minEvents": 10},
@@ -54,8 +56,7 @@ def ns(cluster: Installed, settings: Settings) -> Iterator[Namespace]:
     found = Namespace(cluster.kubectl, name)
     found.apply(*scripted_model(name, cluster.images["proctor-demo"], _RULES), *model_connector(name))
     found.kubectl("rollout", "status", "deployment/model", "--timeout=90s")
-    access = {"callers": [{"serviceAccount": {"namespace": "shop", "name": "web"}}]}
-    found.apply(an_agent(name, slos=_SLOS, access=access, runtime={"concurrency": 16}))
+    found.apply(an_agent(name, slos=_SLOS, access=_ACCESS, runtime={"concurrency": 16}))
     found.kubectl("wait", "--for=condition=Ready", "connectors", "--all", "--timeout=90s")
     found.wait(is_("Ready", "True"), seconds=90)
     yield found
@@ -70,10 +71,10 @@ def web(ns: Namespace, cluster: Installed) -> Iterator[Caller]:
     caller.close()
 
 
-def _ask(web: Caller, ns: Namespace, question: str, count: int) -> list[str]:
+def _ask(web: Caller, ns: Namespace, question: str, count: int, name: str = "clerk") -> list[str]:
     """So many tasks, eight at a time; how they ended."""
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda _: web.invoke(ns.name, "clerk", question), range(count))
+        answers = pool.map(lambda _: web.invoke(ns.name, name, question), range(count))
         return [answer.body["phase"] for answer in answers]
 
 
@@ -124,6 +125,31 @@ def test_an_objective_goes_through_its_states(ns: Namespace, web: Caller) -> Non
     assert condition(body, "SLOCompliant")["status"] == "True"
     answered = [each for each in _events(ns) if each[1] == "answered"]
     assert answered == [("SLOAtRisk", "answered"), ("SLOBreached", "answered"), ("SLORecovered", "answered")]
+
+
+@pytest.mark.timeout(300)
+def test_people_let_an_upgrade_go_on_without_budget(ns: Namespace, web: Caller) -> None:
+    """With a reason, for that revision and for an hour; without a reason they are asked again."""
+    rules = {"steps": [{"pause": {}}], "budgetOverride": {"groups": ["sre"], "for": "1h"}}
+    runtime = {"concurrency": 16}
+    ns.apply(an_agent(ns.name, "spender", slos=_SLOS[:1], access=_ACCESS, runtime=runtime, rollout=rules))
+    try:
+        ns.wait(is_("Ready", "True"), "spender", 90)
+        assert set(_ask(web, ns, "fail", 12, "spender")) == {"Failed"}
+        ns.wait(lambda it: it["status"].get("releaseGate", {}).get("state") == "Freeze", "spender")
+        ns.kubectl("patch", "agent", "spender", "--type=merge", "-p", '{"spec": {"instructions": "Mend it."}}')
+        (first,) = eventually(lambda: ns.list("approvals"), lambda found: len(found) == 1)
+        waits = ns.wait(lambda it: condition(it, "Reconciling")["reason"] == "UpgradesFrozen", "spender")
+        assert first["metadata"]["name"] in condition(waits, "Reconciling")["message"]
+        voting.approve(ns, first["metadata"]["name"])
+        asked = eventually(lambda: ns.list("approvals"), lambda found: len(found) == 2)
+        assert ns.agent("spender")["status"]["rollout"]["phase"] == "Settled"
+        second = max(each["metadata"]["name"] for each in asked)
+        voting.approve(ns, second, "it mends the breach")
+        passed = ns.wait(lambda it: it["status"]["rollout"]["phase"] == "Paused", "spender", 90)["status"]
+        assert (passed["releaseGate"]["state"], passed["releaseGate"]["override"]) == ("Freeze", second)
+    finally:
+        ns.kubectl("delete", "agent", "spender", "--wait")
 
 
 def test_the_table_shows_objectives(ns: Namespace) -> None:

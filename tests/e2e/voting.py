@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from tests.e2e.declared import Namespace
 
 
-def approve(shop: Namespace, name: str) -> None:
+def approve(shop: Namespace, name: str, comment: str = "") -> None:
     """Bob, of the group sre, votes for what is asked."""
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "proctor-approver"}
     bob = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}
@@ -27,6 +27,7 @@ def approve(shop: Namespace, name: str) -> None:
         "digest": question["spec"]["subject"]["digest"],
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
+    vote |= {"comment": comment} if comment else {}
     body = {
         "apiVersion": question["apiVersion"],
         "kind": "Approval",

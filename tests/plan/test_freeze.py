@@ -152,9 +152,9 @@ def test_to_go_back_is_free(slos: list[dict[str, Any]], freeze: Freeze, words: s
     candidate, first = it.status["revision"]["candidate"], it.status["revision"]["stable"]
     it.world = freeze(it.world)
     said(it, f"undo@{first}/1")
-    assert wish_of(it.world).wanted.freeze is None
+    assert wish_of(it.world, it.now).wanted.freeze is None
     said(it, f"undo@{candidate}/2")
-    assert words in (wish_of(it.world).wanted.freeze or "")
+    assert words in (wish_of(it.world, it.now).wanted.freeze or "")
 
 
 def test_little_budget_halves_the_weight_and_takes_no_pod() -> None:

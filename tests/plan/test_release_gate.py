@@ -42,7 +42,7 @@ def the_world(agent: Agent, counts: tuple[int, int]) -> World:
 )
 def test_the_budget_decides_how_upgrades_go(counts: tuple[int, int], frozen: bool, patience: int):
     """As usual, with twice the patience, or not at all; a candidate that is tried never gets more by it."""
-    wanted = wish.wish_of(the_world(the_agent(), counts)).wanted
+    wanted = wish.wish_of(the_world(the_agent(), counts), T0).wanted
     assert (wanted.freeze is not None, wanted.patience) == (frozen, patience)
 
 
@@ -67,7 +67,7 @@ def test_with_budget_the_upgrade_begins():
 def test_without_steps_nothing_is_held_up():
     """Who asked for no care in upgrades gets none: a change that mends the breach goes out at once."""
     agent = examples.agent(slos=SLOS)
-    assert wish.wish_of(the_world(agent, SPENT)).wanted.freeze is None
+    assert wish.wish_of(the_world(agent, SPENT), T0).wanted.freeze is None
 
 
 def test_policies_may_demand_more():

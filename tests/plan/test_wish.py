@@ -15,6 +15,7 @@ from proctor.plan import children, revision
 from proctor.plan.wish import Wish, wish_of
 from proctor.plan.world import World
 from tests.plan import examples
+from tests.plan.examples import T0
 
 
 def world_of(said: str | None = None, handled: str | None = None, **revisions: Any) -> World:
@@ -41,23 +42,23 @@ def told(wish: Wish) -> list[str]:
 
 def test_without_a_word_the_spec_is_wanted() -> None:
     """Its own revision, by its steps."""
-    wish = wish_of(world_of())
+    wish = wish_of(world_of(), T0)
     assert (wish.wanted.revision, wish.wanted.skips_steps, wish.command) == (OWN, False, None)
 
 
 def test_a_command_is_new_once() -> None:
     """What the status names as handled is not done again."""
     said = f"abort@{OWN}/n1"
-    fresh = wish_of(world_of(said))
+    fresh = wish_of(world_of(said), T0)
     assert fresh.command is not None
     assert (fresh.command.verb, fresh.command.revision, fresh.said) == (Verb.ABORT, OWN, said)
-    assert wish_of(world_of(said, handled=said)).command is None
+    assert wish_of(world_of(said, handled=said), T0).command is None
 
 
 @pytest.mark.parametrize("said", ["abort", f"abort@{OWN}", f"destroy@{OWN}/n1", "abort@xyz/n1", "abort@/n1"])
 def test_what_is_no_command_is_refused(said: str) -> None:
     """The refusal says what a command looks like, and it is handled with that."""
-    wish = wish_of(world_of(said))
+    wish = wish_of(world_of(said), T0)
     assert wish.command is None
     assert told(wish) == ["CommandRefused"]
     assert wish.said == said
@@ -65,7 +66,7 @@ def test_what_is_no_command_is_refused(said: str) -> None:
 
 def test_undo_wants_the_whole_older_bundle() -> None:
     """The recorded one, not the spec's."""
-    wish = wish_of(world_of(f"undo@{OLDER}/n1", stable=OWN, served=(OWN, OLDER)))
+    wish = wish_of(world_of(f"undo@{OLDER}/n1", stable=OWN, served=(OWN, OLDER)), T0)
     assert wish.wanted.revision == OLDER
     assert wish.known[OLDER].spec["instructions"] == "Older."
     assert (wish.undone.undone_to, wish.undone.undone_from) == (OLDER, OWN)
@@ -79,29 +80,29 @@ def test_undo_wants_the_whole_older_bundle() -> None:
 )
 def test_only_what_served_lately_skips_the_steps(served: tuple[str, ...], skips: bool) -> None:
     """A revision that was refused is recorded too, and must not come back by the back door."""
-    wish = wish_of(world_of(f"undo@{OLDER}/n1", stable=OWN, served=served))
+    wish = wish_of(world_of(f"undo@{OLDER}/n1", stable=OWN, served=served), T0)
     assert wish.wanted.revision == OLDER
     assert wish.wanted.skips_steps is skips
 
 
 def test_going_back_holds_until_the_spec_changes() -> None:
     """And no longer: what Git says next is wanted again."""
-    held = wish_of(world_of(undone_to=OLDER, undone_from=OWN))
+    held = wish_of(world_of(undone_to=OLDER, undone_from=OWN), T0)
     assert held.wanted.revision == OLDER
-    changed = wish_of(world_of(undone_to=OLDER, undone_from="9" * 10))
+    changed = wish_of(world_of(undone_to=OLDER, undone_from="9" * 10), T0)
     assert changed.wanted.revision == OWN
     assert changed.undone == RevisionStatus()
 
 
 def test_undo_to_the_specs_own_ends_it() -> None:
     """The spec holds again."""
-    wish = wish_of(world_of(f"undo@{OWN}/n2", undone_to=OLDER, undone_from=OWN))
+    wish = wish_of(world_of(f"undo@{OWN}/n2", undone_to=OLDER, undone_from=OWN), T0)
     assert wish.wanted.revision == OWN
     assert wish.undone == RevisionStatus()
 
 
 def test_a_revision_that_is_not_recorded_cannot_be_gone_back_to() -> None:
     """It says so."""
-    wish = wish_of(world_of(f"undo@{'f' * 10}/n1"))
+    wish = wish_of(world_of(f"undo@{'f' * 10}/n1"), T0)
     assert wish.wanted.revision == OWN
     assert told(wish) == ["CommandRefused"]

@@ -384,6 +384,16 @@ def test_who_decided_on_an_upgrade_is_told(subject, status, kinds):
     assert "secret words" not in repr(found)
 
 
+def test_why_an_upgrade_went_on_without_error_budget_is_told():
+    """Who, why, and for how long: it is what such an answer is there for."""
+    subject = {"digest": "sha256:1", "override": {"agent": "refunds", "revision": "b" * 10, "for": "24h"}}
+    status = {"phase": "Decided", "decision": "Approve", "decidedBy": ["ann"], "comment": "it mends the breach"}
+    told = of_object(body(kind="Approval", spec={"subject": subject}, status=status), (), T0)[-1]
+    assert told.fields["agent"] == {"namespace": "support", "name": "refunds"}
+    said = {key: told.fields["approval"][key] for key in ("about", "lasting", "decision", "decidedBy", "why")}
+    assert list(said.values()) == ["override", "24h", "Approve", ["ann"], "it mends the breach"]
+
+
 def test_of_other_kinds_the_declaration_is_told():
     """A Connector by the hash of its spec; a kind that decides nothing not at all."""
     assert [each.type for each in of_object(body(kind="Connector", status={}), (), T0)] == ["config.changed"]

@@ -100,6 +100,17 @@ class RolloutSubject(Spec):
     """The share of tasks that the candidate would get."""
 
 
+class OverrideSubject(Spec):
+    """An upgrade to exactly this revision, although the agent's error budget is spent."""
+
+    agent: Name
+    """Which agent is upgraded."""
+    revision: RevisionHash
+    """To which revision."""
+    for_: Annotated[Span, Field(alias="for")]
+    """How long it goes on from the answer on."""
+
+
 class StepSubject(Spec):
     """A human step of a workflow's run."""
 
@@ -116,15 +127,22 @@ class StepSubject(Spec):
 class Subject(OneOf):
     """What is approved. The digest covers all of it: a changed argument needs another Approval."""
 
-    CHOICES = ("tool_call", "rollout", "step")
+    CHOICES = ("tool_call", "rollout", "override", "step")
     digest: Digest
     """Of the whole subject."""
     tool_call: ToolCallSubject | None = None
     """A call of a tool."""
     rollout: RolloutSubject | None = None
     """A step of an upgrade."""
+    override: OverrideSubject | None = None
+    """An upgrade without error budget."""
     step: StepSubject | None = None
     """A human step of a workflow's run."""
+
+    @property
+    def upgrade(self) -> RolloutSubject | OverrideSubject | None:
+        """What is asked about an upgrade: its agent and revision."""
+        return self.rollout or self.override
 
 
 class ApprovalSpec(Spec):

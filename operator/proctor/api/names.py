@@ -89,6 +89,11 @@ def of_question(agent: str, revision: str, step: int, asked: int) -> str:
     return fit(f"{agent}-{revision}-step-{step}-{asked}")
 
 
+def of_override(agent: str, revision: str, number: int) -> str:
+    """The name of the Approval of an upgrade without error budget; people are asked again when it is over."""
+    return fit(f"{agent}-{revision}-budget-{number}")
+
+
 def isolation_probe(namespace: str) -> str:
     """The name of the pod and of the NetworkPolicy that measure whether a namespace's network is isolated."""
     return fit(f"proctor-isolation-probe-{hashlib.sha256(namespace.encode()).hexdigest()[:6]}")

@@ -246,3 +246,6 @@ class ReleaseGate(Report):
     objective: str | None = None
     """The objective that has spent the most of its budget."""
     message: str | None = None
+    override: str | None = None
+    """The Approval by which an upgrade goes on all the same, as it does when it is Slow."""
+    override_until: Time | None = None

@@ -198,6 +198,15 @@ class HTTPRouteReference(Spec):
     """The `name` of its one rule that is weighted. Absent: every rule that has both of proctor's Services."""
 
 
+class BudgetOverride(Spec):
+    """People who may let an upgrade go on although the agent's error budget is spent."""
+
+    groups: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16, json_schema_extra=SET)]
+    """Any member of one of these groups may, by an Approval of that revision, with a reason."""
+    for_: Annotated[Span, Field(alias="for")] = timedelta(hours=24)
+    """How long it goes on from that answer on; then people are asked again."""
+
+
 class TrafficRouting(Spec):
     """New tasks are split by an HTTPRoute, whose weights proctor writes, instead of by proctor's gateway."""
 
@@ -227,6 +236,8 @@ class Rollout(Spec):
     """A candidate that makes no progress for so long has failed; approvals, pauses and evidence do not count."""
     guards: Guards = Guards()
     """Limits that need no statistics."""
+    budget_override: BudgetOverride | None = None
+    """Who is asked when an objective's spent error budget freezes an upgrade. Absent: nobody, and it waits."""
     rollback: Rollback = Rollback()
     """How far back one gets fast, and what brings one back."""
     scale_down_delay: Duration = timedelta(seconds=30)

@@ -164,7 +164,8 @@ def _answered(fields: Mapping[str, Any]) -> Told:
     if "approval" not in said:
         return "Oversight", f"a person settled an effect: {_listed(said, ('call', 'action', 'by'))}"
     who = ", ".join(str(each) for each in said.get("decidedBy") or ()) or "nobody"
-    return "Oversight", f"{said['approval']}: {said.get('decision') or said.get('phase')} by {who}"
+    why = f", for {said['lasting']}: {said['why']}" if said.get("why") and said.get("lasting") else ""
+    return "Oversight", f"{said['approval']}: {said.get('decision') or said.get('phase')} by {who}{why}"
 
 
 def _stopped(fields: Mapping[str, Any]) -> Told:

@@ -120,6 +120,8 @@ def check(approval: Approval, answer: Answer, now: datetime) -> None:
         raise Misused(f"{name}: it asks about no call of a tool, so there are no arguments to set")
     if "output" in filled and subject.step is None:
         raise Misused(f"{name}: it asks for no answer of one's own")
+    if subject.override is not None and answer.decision == APPROVE.name and not answer.comment:
+        raise Misused(f"{name}: who lets an upgrade go on without error budget says why, with -m")
     _check_form(approval, answer)
     if not is_open(approval, now):
         raise CliError(f"{name} is decided or over: an answer changes nothing any more")

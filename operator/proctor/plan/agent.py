@@ -16,6 +16,7 @@ from proctor.plan import (
     drift,
     image,
     objectives,
+    override,
     progress,
     question,
     restoring,
@@ -44,10 +45,10 @@ def plan_agent(world: World, now: datetime) -> Plan:
     before = progress.rollout_of(world.agent.status)
     known = upgrade.known_of(world, before, now)
     if not obstacles:
-        return _decided(world, wish.wish_of(world), before, known, (), now)
+        return _decided(world, wish.wish_of(world, now), before, known, (), now)
     if before is not None and (under_way := phases.upgrade_of(before)) is not None:
         # A candidate that does harm is withdrawn whatever else is wrong.
-        return _decided(world, wish.unchanged(world, under_way.candidate), before, known, obstacles, now)
+        return _decided(world, wish.unchanged(world, under_way.candidate, now), before, known, obstacles, now)
     return _hold(world, obstacles, known, now)
 
 
@@ -63,18 +64,19 @@ def _decided(
     rollout = decision.rollout
     report = status.report(world, Upgrading.of(world, wanted, decision, known, now), obstacles, now)
     records = upgrade.make_records(world, before, known) if before else ()
+    asked = (*_questions(world, rollout, wanted.wanted), *_overrides(world, rollout, wanted, now))
     return Plan(
         applies=(
             # Before the status that rests on it: what was counted once must never be counted as less.
             *records,
-            *drift.changed(_desired(world, rollout, wanted.known, wanted.wanted), world.children),
+            *drift.changed((*_desired(world, rollout, wanted.known, wanted.wanted), *asked), world.children),
         ),
         status=report if report != world.agent.status.dump() else None,
         events=(*wanted.told, *_events(world, decision, report)),
         deletions=_deletions(world, rollout),
         batches=known.batches if rollout == before else (),
         edits=route.edits(world, machine.weight(rollout, wanted.wanted)),
-        withdrawals=_withdrawals(world, rollout, report),
+        withdrawals=_withdrawals(world, rollout, wanted, report),
         wake_at=_wake_at(world, decision, now),
         rests_on=_evidence_of_refusal(world, before, rollout),
     )
@@ -92,7 +94,6 @@ def _hold(world: World, obstacles: tuple[Obstacle, ...], known: Known, now: date
         status=report if report != world.agent.status.dump() else None,
         events=_transitions(world, report),
         edits=route.edits(world, progress.weight_of(world.agent.status)),
-        withdrawals=_withdrawals(world, rollout, report),
         wake_at=min(again, world.standing.turns_at or again),
     )
 
@@ -115,7 +116,6 @@ def _desired(world: World, rollout: Rollout, known: dict[str, Revision], wanted:
         *(children.make_controller_revision(agent, each, _number(world, each), images[each.hash]) for each in live),
         *(children.make_config(agent, each) for each in live),
         *(children.make_deployment(agent, each, sizes[each.hash], platform, images[each.hash]) for each in live),
-        *_questions(world, rollout, wanted),
     )
 
 
@@ -133,8 +133,8 @@ def _there(world: World, revision_hash: str) -> int | None:
     return int(deployment["spec"].get("replicas", 1)) if deployment else None
 
 
-def _questions(world: World, rollout: Rollout, wanted: Wanted | None) -> tuple[Manifest, ...]:
-    if not isinstance(rollout, AwaitingApproval) or wanted is None:
+def _questions(world: World, rollout: Rollout, wanted: Wanted) -> tuple[Manifest, ...]:
+    if not isinstance(rollout, AwaitingApproval):
         return ()
     asked = question.make_approval(world.agent, rollout, wanted)
     # The spec of a question never changes; nor do we write it again for anything that somebody else notes on it.
@@ -142,9 +142,20 @@ def _questions(world: World, rollout: Rollout, wanted: Wanted | None) -> tuple[M
     return () if asked is None or is_asked else (asked,)
 
 
-def _withdrawals(world: World, rollout: Rollout | None, report: Manifest) -> tuple[Withdrawal, ...]:
+def _overrides(world: World, rollout: Rollout, wanted: Wish, now: datetime) -> tuple[Manifest, ...]:
+    lift, revision = wanted.override, wanted.wanted.revision
+    if lift is None or lift.is_asked or lift.is_void or wanted.spent is None or not status.waits(rollout, revision):
+        return ()
+    return (override.make_approval(world.agent, revision, lift.name, wanted.spent, now),)
+
+
+def _withdrawals(world: World, rollout: Rollout, wanted: Wish, report: Manifest) -> tuple[Withdrawal, ...]:
     ended = report.get("rollout", {}).get("lastOutcome")
-    return tuple(question.withdrawals(world, rollout, LastOutcome.model_validate(ended) if ended else None))
+    awaited = {question.name_of(world.agent, rollout)} if isinstance(rollout, AwaitingApproval) else set()
+    if wanted.override is not None and status.waits(rollout, wanted.wanted.revision):
+        awaited.add(wanted.override.name)
+    outcome = LastOutcome.model_validate(ended) if ended else None
+    return tuple(question.withdrawals(world, awaited, rollout, outcome))
 
 
 def _number(world: World, wanted: Revision) -> int:

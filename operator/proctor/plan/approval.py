@@ -23,7 +23,7 @@ def plan_approval(approval: Approval, now: datetime) -> Plan:
     if before.decision is not None or before.phase is ApprovalPhase.TIMED_OUT or _is_told(before):
         # What was once decided stays so, whatever is found out later.
         return Plan(now + _RESYNC)
-    if approval.spec.subject.rollout is not None and not approval.metadata.owner_references:
+    if approval.spec.subject.upgrade is not None and not approval.metadata.owner_references:
         # Its Agent was deleted, and what it owned was spared.
         before = _withdrawn(before, "the Agent that asked is gone")
         approval = approval.model_copy(update={"status": before})

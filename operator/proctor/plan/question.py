@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,26 +79,27 @@ def answer_of(world: World, asking: AwaitingApproval, now: datetime) -> Answer |
     return Answer.TIMED_OUT if is_over or now >= approval.spec.deadline else None
 
 
-def withdrawals(world: World, rollout: Rollout | None, outcome: LastOutcome | None) -> Iterator[Withdrawal]:
-    """The open questions about steps that the upgrade, as it now is, does not wait for; and why it does not."""
-    awaited = name_of(world.agent, rollout) if isinstance(rollout, AwaitingApproval) else None
+def withdrawals(
+    world: World, awaited: Collection[str], rollout: Rollout, outcome: LastOutcome | None
+) -> Iterator[Withdrawal]:
+    """The open questions about upgrades that this one, as it now is, does not wait for; and why it does not."""
     for body in world.children:
-        if body["kind"] != "Approval" or body["metadata"]["name"] == awaited:
+        if body["kind"] != "Approval" or body["metadata"]["name"] in awaited:
             continue
         try:
             asked = Approval.parse(body)
         except Invalid:
             continue
-        about = asked.spec.subject.rollout
+        about = asked.spec.subject.upgrade
         if about is not None and asked.status.phase in {None, ApprovalPhase.PENDING}:
             why = _why_not(about.revision, rollout, outcome)
             yield Withdrawal(body, approvals.withdrawn(asked, why))
 
 
-def _why_not(revision: str, rollout: Rollout | None, outcome: LastOutcome | None) -> str:
+def _why_not(revision: str, rollout: Rollout, outcome: LastOutcome | None) -> str:
     if isinstance(rollout, Unanswered):
         return "nobody answered in time; `resume` asks again"
-    is_tried = rollout is not None and place_of(rollout) is not None and candidate_of(rollout) == revision
+    is_tried = place_of(rollout) is not None and candidate_of(rollout) == revision
     if outcome is not None and outcome.revision == revision and not is_tried:
         return outcome.message
     return f"the upgrade to {revision} does not wait for it any more"

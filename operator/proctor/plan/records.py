@@ -76,12 +76,16 @@ def _asker(body: Manifest) -> dict[str, Any]:
 def _approval(body: Manifest) -> Iterator[tuple[EventType, dict[str, Any]]]:
     """A question of the operator's own: about an upgrade. Those of tasks the gateway records with the tasks."""
     subject, status = body["spec"].get("subject") or {}, body.get("status") or {}
-    if "rollout" not in subject:
+    about = next((each for each in ("rollout", "override") if each in subject), None)
+    if about is None:
         return
-    facts = present(approval=body["metadata"]["name"], about="rollout", digest=subject.get("digest"))
+    lasting = (subject.get("override") or {}).get("for")
+    facts = present(approval=body["metadata"]["name"], about=about, digest=subject.get("digest"), lasting=lasting)
     yield EventType.APPROVAL_REQUESTED, {"approval": facts}
     if status.get("phase") in _ANSWERED:
         said = present(decision=status.get("decision"), phase=status["phase"], decidedAt=status.get("decidedAt"))
+        if about == "override":
+            said |= present(why=status.get("comment"))
         yield (
             EventType.APPROVAL_DECIDED,
             {"approval": {**facts, **said, "decidedBy": list(status.get("decidedBy") or ())}},

@@ -9,6 +9,7 @@ from datetime import datetime
 from proctor.api import names
 from proctor.api.agent import AgentStatus, Endpoints, NetworkIsolation, SandboxStatus
 from proctor.api.fields import format_time
+from proctor.api.objectives import ReleaseGate
 from proctor.api.progress import RevisionStatus, RolloutStatus
 from proctor.delivery import phases
 from proctor.delivery.decision import Decision
@@ -31,6 +32,7 @@ from proctor.plan.conditions import Finding
 from proctor.plan.findings import Obstacle
 from proctor.plan.image import Shown
 from proctor.plan.indications import Subject
+from proctor.plan.override import Override
 from proctor.plan.upgrade import Known
 from proctor.plan.wish import Wish
 from proctor.plan.world import Isolation, Manifest, World
@@ -49,14 +51,15 @@ class Upgrading:
     last_command: str | None = None
     frozen: str | None = None
     """Why what the spec wants is not begun, or does not go on; None if it may, or nothing else is wanted."""
+    override: Override | None = None
 
     @classmethod
     def of(cls, world: World, wanted: Wish, decision: Decision, known: Known, now: datetime) -> Upgrading:
         """After a decision."""
         revisions, told = telling.told(world, wanted, decision, known, now)
         images = image.shown(world, wanted.known, (revisions.stable, revisions.candidate))
-        frozen = wanted.wanted.freeze if _waits(decision.rollout, wanted.wanted.revision) else None
-        return cls(decision.rollout, revisions, told, known, images, wanted.said, frozen)
+        frozen = wanted.wanted.freeze if waits(decision.rollout, wanted.wanted.revision) else None
+        return cls(decision.rollout, revisions, told, known, images, wanted.said, frozen, wanted.override)
 
     @classmethod
     def as_it_was(cls, world: World, rollout: Rollout | None, known: Known) -> Upgrading:
@@ -113,7 +116,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
         slos=slos.slos,
         slo_compliance=slos.compliance,
         error_budget=slos.budget,
-        release_gate=slos.gate,
+        release_gate=_overridden(slos.gate, upgrading.override),
         policy=policy.report(world.standing, agent.status.policy, now),
         usage=spent.usage,
         endpoints=_endpoints(world),
@@ -121,7 +124,7 @@ def report(world: World, upgrading: Upgrading, obstacles: tuple[Obstacle, ...], 
     return status.dump()
 
 
-def _waits(rollout: Rollout, wanted: str) -> bool:
+def waits(rollout: Rollout, wanted: str) -> bool:
     """Whether something would begin or go on, if nothing were frozen."""
     match rollout:
         case Settled(stable=stable) | Watching(upgrade=Upgrade(candidate=stable)):
@@ -130,6 +133,12 @@ def _waits(rollout: Rollout, wanted: str) -> bool:
             return True
         case _:
             return phases.place_of(rollout) is not None
+
+
+def _overridden(gate: ReleaseGate | None, override: Override | None) -> ReleaseGate | None:
+    lifting = override if override is not None and override.lifts else None
+    told = {"override": lifting.name if lifting else None, "override_until": lifting.until if lifting else None}
+    return gate.model_copy(update=told) if gate else None
 
 
 def _thawed_or(finding: Finding, frozen: str | None) -> Finding:

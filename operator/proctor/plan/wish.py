@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from proctor.api.objectives import ReleaseState
 from proctor.api.progress import RevisionStatus
@@ -11,6 +12,7 @@ from proctor.delivery.phases import Starting, place_of
 from proctor.plan import command as commands
 from proctor.plan import objectives, restoring, revision, route
 from proctor.plan.indications import Subject
+from proctor.plan.override import Override, override_of
 from proctor.plan.progress import rollout_of
 from proctor.plan.revision import Revision
 from proctor.plan.world import Event, World
@@ -34,9 +36,13 @@ class Wish:
     said: str | None = None
     """The last command as it stands on the Agent, for the record that it was handled."""
     told: tuple[Event, ...] = ()
+    spent: str | None = None
+    """Which error budget freezes the upgrade, in words; None if none does."""
+    override: Override | None = None
+    """What people say to that, where the spec has them asked."""
 
 
-def wish_of(world: World) -> Wish:
+def wish_of(world: World, now: datetime) -> Wish:
     """What is wanted now. A command is new if the status does not name it as handled."""
     agent = world.agent
     own = revision.of_spec(world, world.instructions or "")
@@ -50,20 +56,24 @@ def wish_of(world: World) -> Wish:
         told = (words,)
     target = undone.undone_to or own.hash
     gate = _gate(world)
+    is_free = _goes_back(world, undone)
+    spent = gate.message if gate.state is ReleaseState.FREEZE and not is_free else None
+    lift = _override(world, gate, target, now) if spent else None
     wanted = Wanted(
         target,
         agent.spec.rollout,
         replicas_of(world),
         skips_steps=_served_lately(world, undone),
-        freeze=_frozen(world, gate, undone),
+        freeze=None if is_free else _frozen(world, lift.words(spent) if lift and spent else spent),
         patience=_patience(gate),
     )
-    return Wish(wanted, known, undone, command, commands.said_to(agent) or agent.status.last_handled_command, told)
+    handled = commands.said_to(agent) or agent.status.last_handled_command
+    return Wish(wanted, known, undone, command, handled, told, spent, lift)
 
 
-def unchanged(world: World, candidate: str) -> Wish:
+def unchanged(world: World, candidate: str, now: datetime) -> Wish:
     """While the spec cannot be carried out, nothing new is wanted; what is tried may be withdrawn, no more."""
-    kept = world.agent.status.revision
+    kept, gate = world.agent.status.revision, _gate(world)
     undone = RevisionStatus(undone_to=kept.undone_to, undone_from=kept.undone_from)
     wanted = Wanted(
         candidate,
@@ -71,21 +81,21 @@ def unchanged(world: World, candidate: str) -> Wish:
         replicas_of(world),
         skips_steps=candidate == undone.undone_to and _served_lately(world, undone),
         freeze="the spec cannot be carried out at present",
-        patience=_patience(_gate(world)),
+        patience=_patience(gate),
     )
     known, said = revision.recorded(world.children), world.agent.status.last_handled_command
-    return Wish(wanted, known, undone, _withdrawal(world, candidate), said)
+    asked = _override(world, gate, candidate, now)
+    return Wish(wanted, known, undone, _withdrawal(world, candidate), said, override=asked)
 
 
-def _gate(world: World) -> Gate:
+def _gate(world: World, *, is_own: bool = True) -> Gate:
     """What the error budgets mean for the agent's upgrades.
 
     Who declares no steps asks for no care, so its own gates hold up nothing; what a policy demands holds all the same.
     """
-    floor, has_steps = upgrades.gate(world.standing.effective), bool(world.agent.spec.rollout.steps)
-    if floor is None and not has_steps:
-        return Gate()
-    return objectives.release_gate(Subject.of(world.agent), world.indications, floor, is_own=has_steps)
+    floor = upgrades.gate(world.standing.effective)
+    counts = is_own and bool(world.agent.spec.rollout.steps)
+    return objectives.release_gate(Subject.of(world.agent), world.indications, floor, is_own=counts)
 
 
 def _patience(gate: Gate) -> int:
@@ -93,14 +103,19 @@ def _patience(gate: Gate) -> int:
     return 1 if gate.state is ReleaseState.NORMAL else _PATIENCE
 
 
-def _frozen(world: World, gate: Gate, undone: RevisionStatus) -> str | None:
-    """Why no upgrade may begin or go on: a policy's window, no error budget, a route that does not split tasks.
+def _override(world: World, gate: Gate, revision: str, now: datetime) -> Override | None:
+    found = override_of(world, revision, now) if gate.state is ReleaseState.FREEZE else None
+    is_demanded = found is not None and _gate(world, is_own=False).state is ReleaseState.FREEZE
+    return replace(found, is_void=is_demanded) if found else None
 
-    To go back to what has served is the remedy, and is never held up; to one that never served is an upgrade.
-    """
-    if undone.undone_to is not None and undone.undone_to in world.agent.status.revision.served:
-        return None
-    spent = gate.message if gate.state is ReleaseState.FREEZE else None
+
+def _goes_back(world: World, undone: RevisionStatus) -> bool:
+    """To what has served is the remedy, and is never held up; to one that never served is an upgrade."""
+    return undone.undone_to is not None and undone.undone_to in world.agent.status.revision.served
+
+
+def _frozen(world: World, spent: str | None) -> str | None:
+    """Why no upgrade may begin or go on: a policy's window, no error budget, a route that does not split tasks."""
     return "; ".join(each for each in (world.standing.freeze, spent, route.freeze(world)) if each) or None
 
 

@@ -72,6 +72,9 @@ def about(approval: Approval) -> str:
         return f"{subject.tool_call.agent}: {subject.tool_call.connector}/{subject.tool_call.tool}"
     if subject.rollout is not None:
         return f"{subject.rollout.agent}: step {subject.rollout.step} to {subject.rollout.revision}"
+    if subject.override is not None:
+        upgraded = f"{subject.override.agent}: {subject.override.revision}"
+        return f"{upgraded} without error budget, for {span(subject.override.for_)}"
     return f"{subject.step.run}: step {subject.step.step}" if subject.step is not None else "?"
 
 

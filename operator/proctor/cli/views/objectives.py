@@ -44,7 +44,11 @@ def objectives(agent: Agent) -> tuple[ObjectiveView, ...]:
 def release_gate(agent: Agent) -> str:
     """What the error budgets mean for upgrades; empty if nothing."""
     gate = agent.status.release_gate
-    return f"upgrades: {gate.state}; {gate.message}" if gate is not None and gate.message else ""
+    if gate is None or not gate.message:
+        return ""
+    until = f" until {gate.override_until:%Y-%m-%d %H:%M} UTC" if gate.override_until else ""
+    overridden = f"; overridden by Approval {gate.override}{until}" if gate.override else ""
+    return f"upgrades: {gate.state}; {gate.message}{overridden}"
 
 
 def frozen(agent: Agent) -> str:
