@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.api.progress import OutcomeType
 from proctor.api.rollout import Rollout as Rules
 from proctor.delivery import machine
 from proctor.delivery.decision import Decision
@@ -20,6 +21,8 @@ from proctor.delivery.phases import (
     Progressing,
     Rollout,
     Settled,
+    Starting,
+    Upgrade,
     candidate_of,
     live_revisions,
     stable_of,
@@ -179,6 +182,21 @@ def test_what_happened_is_told_once(
     decision = next_of(rollout, wanted, seen)
     assert [each.reason for each in decision.outcomes] == reasons
     assert next_of(decision.rollout, wanted, seen).outcomes == ()
+
+
+ENDS: dict[str, tuple[str, OutcomeType]] = {
+    "dropped": ("a", OutcomeType.CANCELLED),
+    "superseded": ("c", OutcomeType.SUPERSEDED),
+}
+
+
+@pytest.mark.parametrize("begun", [Progressing("a", "b", T0), Starting(Upgrade("a-b-1", "a", "b", "none", T0), T0)])
+@pytest.mark.parametrize(("wanted", "type_"), ENDS.values(), ids=ENDS)
+def test_a_candidate_that_never_served_has_an_end_too(begun: Rollout, wanted: str, type_: OutcomeType) -> None:
+    """Who looks what became of a candidate finds it, also if it gave way before its first task."""
+    ended = next_of(begun, wanted, {}).ended
+    assert ended is not None
+    assert (ended.type, ended.revision) == (type_, "b")
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -57,7 +57,7 @@ def initial(rollout: Initial, wanted: Wanted, evidence: Evidence, now: datetime)
 def progressing(rollout: Progressing, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     """Without steps, a candidate serves as soon as all its pods are ready."""
     if wanted.revision == rollout.stable:
-        return _cancelled(rollout.stable, f"the spec is back at {rollout.stable}; {rollout.candidate} is dropped")
+        return _dropped(rollout.stable, rollout.candidate)
     if wanted.revision != rollout.candidate:
         return _instead(rollout.stable, rollout.candidate, wanted, now)
     if wanted.steps or wanted.skips_steps:
@@ -74,7 +74,7 @@ def starting(rollout: Starting, wanted: Wanted, evidence: Evidence, now: datetim
     """With steps, the first of them begins when the candidate is ready."""
     upgrade = rollout.upgrade
     if wanted.revision == upgrade.stable:
-        return _cancelled(upgrade.stable, f"the spec is back at {upgrade.stable}; {upgrade.candidate} is dropped")
+        return _dropped(upgrade.stable, upgrade.candidate)
     if wanted.revision != upgrade.candidate:
         return _instead(upgrade.stable, upgrade.candidate, wanted, now)
     if evidence.is_ready(upgrade.candidate) and not wanted.freeze:
@@ -88,7 +88,8 @@ def starting(rollout: Starting, wanted: Wanted, evidence: Evidence, now: datetim
 def failed(rollout: Failed, wanted: Wanted, evidence: Evidence, now: datetime) -> Decision:
     """What was refused stays refused until something else is wanted."""
     if wanted.revision == rollout.stable:
-        return _cancelled(rollout.stable, f"the spec is back at {rollout.stable}")
+        told = Outcome("RolloutCancelled", f"the spec is back at {rollout.stable}")
+        return Decision(Settled(rollout.stable), (told,))
     if wanted.revision != rollout.blocked:
         return tried(rollout.stable, wanted, now) if rollout.stable else first(wanted, Evidence(), now)
     if rollout.stable is None and evidence.is_ready(rollout.blocked):
@@ -103,16 +104,19 @@ def _running(rollout: Initial | Progressing | Starting, wanted: Wanted, outcomes
 
 
 def _instead(stable: str, before: str, wanted: Wanted, now: datetime) -> Decision:
-    following = tried(stable, wanted, now)
-    return Decision(following.rollout, (_superseded(before, wanted),), following.wake_at)
+    following, told = tried(stable, wanted, now), _superseded(before, wanted)
+    ended = Ended(OutcomeType.SUPERSEDED, before, "Superseded", told.message)
+    return Decision(following.rollout, (told,), following.wake_at, ended)
 
 
 def _superseded(before: str, wanted: Wanted) -> Outcome:
     return Outcome("RevisionSuperseded", f"{before} gave way to {wanted.revision} before it served")
 
 
-def _cancelled(stable: str, message: str) -> Decision:
-    return Decision(Settled(stable), (Outcome("RolloutCancelled", message),))
+def _dropped(stable: str, candidate: str) -> Decision:
+    message = f"the spec is back at {stable}; {candidate} is dropped"
+    ended = Ended(OutcomeType.CANCELLED, candidate, "Cancelled", message)
+    return Decision(Settled(stable), (Outcome("RolloutCancelled", message),), None, ended)
 
 
 def _serves(revision: str, message: str) -> Decision:
