@@ -155,19 +155,32 @@ OVERRIDE = {"agent": "refunds", "revision": "0123456789", "for": "24h"}
 FORGED = {**CALL, "arguments": {"amount": 3}}
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "a script that has looked at nothing": (approval(), ("--yes",), "--yes needs --digest"),
-    "a script that has looked at something else": (approval(), ("--yes", "--digest", "sha256:0"), "something else"),
+    "a script that has looked at something else": (
+        approval(),
+        ("--yes", "--digest", "sha256:0"),
+        "is not what refunds-1 asks",
+    ),
     "a call that is not what the digest says": (
         approval(spec={**approval()["spec"], "subject": {"digest": DIGEST, "toolCall": FORGED}}),
         (),
         "its digest is not that of the call",
     ),
-    "a question that is decided": (approval(status={"phase": "Decided", "decision": "Reject"}), (), "decided or over"),
+    "a question that is decided": (
+        approval(status={"phase": "Decided", "decision": "Reject", "decidedBy": ["lena"]}),
+        (),
+        "refunds-1 is decided (Reject by lena): an answer changes nothing any more",
+    ),
+    "a question that is withdrawn": (
+        approval(status={"phase": "Withdrawn", "withdrawn": "the task has ended"}),
+        (),
+        "refunds-1 is withdrawn (the task has ended)",
+    ),
     "a question that is over": (
         approval(spec={**approval()["spec"], "deadline": "2020-01-01T00:00:00Z"}),
         (),
-        "decided or over",
+        "refunds-1 was open until 2020-01-01 00:00 UTC",
     ),
-    "an answer where none is asked for": (approval(), ("--answer", "1"), "asks for no answer"),
+    "an answer where none is asked for": (approval(), ("--answer", "1"), "asks for no --answer"),
     "an upgrade without error budget, for no reason": (
         approval(spec={**approval()["spec"], "subject": {"digest": DIGEST, "override": OVERRIDE}}),
         (),
@@ -185,6 +198,30 @@ def test_what_cannot_be_answered_is_not(serve: Callable[..., Any], asked, words,
     assert result.exit_code != 0
     assert said in result.output
     assert server.written == []
+
+
+def test_a_question_that_is_not_there_is_told_where_to_look(serve: Callable[..., Any]) -> None:
+    """Exit code 4, and the command that lists those that there are."""
+    result = serve(Server(), "approve", "refunds-9")
+    assert (result.exit_code, "there is no Approval support/refunds-9" in result.output) == (4, True)
+    assert "kubectl proctor approvals -A --all" in result.output
+
+
+def test_arguments_that_are_left_out_are_named(serve: Callable[..., Any]) -> None:
+    """Who sets one sets all: the others are not the agent's any more, also for a script."""
+    server = Server(approval())
+    result = serve(server, "approve", "refunds-1", "--arguments", "{}", "--yes", "--digest", DIGEST)
+    assert "Left out      amount" in result.output
+    assert len(server.written) == 1
+
+
+def test_a_decided_question_shows_what_was_set(serve: Callable[..., Any]) -> None:
+    """By whom, with which arguments; and no time is left for anybody."""
+    vote = {"user": "lena", "decision": "Approve", "digest": DIGEST, "answer": {"arguments": {"amount": 199}}}
+    done = approval(status={"phase": "Decided", "decision": "Approve", "votes": [vote]})
+    shown = serve(Server(done), "approvals", "refunds-1").output
+    assert '"amount": 199' in shown
+    assert "then it is denied" not in shown
 
 
 def test_a_script_that_has_looked_may_answer(serve: Callable[..., Any]) -> None:

@@ -12,11 +12,11 @@ from proctor.api.approval import APPROVE, Approval
 from proctor.api.fields import format_time
 from proctor.api.meta import Invalid
 from proctor.cli.cluster import APPLY_PATCH, Cluster
-from proctor.cli.errors import CliError, Denied, Misused
+from proctor.cli.errors import CliError, Denied, Misused, NotFound
 from proctor.cli.resources import CONNECTORS, Resource
 from proctor.cli.views.approval import people
 from proctor.policy import forms
-from proctor.policy.votes import Pending, tally
+from proctor.policy.votes import Decided, Pending, Withdrawn, tally
 
 APPROVALS: Final = Resource(names.API_VERSION, "Approval", "approvals")
 _ROLE: Final = "whoever is asked also needs the ClusterRole proctor-approver in the namespace"
@@ -46,6 +46,8 @@ def question(cluster: Cluster, namespace: str, name: str) -> Approval:
     """The Approval. Raises CliError for one that cannot be trusted to ask what it shows."""
     try:
         found = Approval.parse(cluster.get(APPROVALS, namespace, name))
+    except NotFound as missing:
+        raise NotFound(missing.message, "kubectl proctor approvals -A --all    lists those that there are") from missing
     except Invalid as exc:
         raise CliError(f"Approval {namespace}/{name} cannot be read: {exc}") from exc
     call = found.spec.subject.tool_call
@@ -86,7 +88,7 @@ def vote(cluster: Cluster, approval: Approval, answer: Answer, now: datetime) ->
     check(approval, answer, now)
     user = whoami(cluster)
     if any(each.user == user for each in approval.status.votes):
-        raise CliError(f"{user} has voted on {approval.metadata.name}: a vote is not changed")
+        raise CliError(f"{user} has voted on {approval.metadata.name}: a vote is not changed", shown_by(approval))
     said: dict[str, Any] = {
         "user": user,
         "decision": answer.decision,
@@ -116,23 +118,40 @@ def check(approval: Approval, answer: Answer, now: datetime) -> None:
     if answer.decision not in options:
         raise Misused(f"{name}: {answer.decision} is not one of {', '.join(options)}")
     subject, filled = approval.spec.subject, answer.filled or {}
+    if not is_open(approval, now):
+        raise CliError(f"{name} {_end(approval, now)}: an answer changes nothing any more", shown_by(approval))
     if "arguments" in filled and subject.tool_call is None:
-        raise Misused(f"{name}: it asks about no call of a tool, so there are no arguments to set")
+        raise Misused(f"{name}: it asks about no call of a tool, so there are no --arguments to set")
     if "output" in filled and subject.step is None:
-        raise Misused(f"{name}: it asks for no answer of one's own")
+        hint = ("--arguments JSON    agrees to the call with other arguments",) if subject.tool_call else ()
+        raise Misused(f"{name}: it asks for no --answer of one's own, but for Approve or Reject", *hint)
     if subject.override is not None and answer.decision == APPROVE.name and not answer.comment:
         raise Misused(f"{name}: who lets an upgrade go on without error budget says why, with -m")
     _check_form(approval, answer)
-    if not is_open(approval, now):
-        raise CliError(f"{name} is decided or over: an answer changes nothing any more")
+
+
+def shown_by(approval: Approval) -> str:
+    """The command that shows the question."""
+    metadata = approval.metadata
+    return f"kubectl proctor approvals {metadata.name} -n {metadata.namespace}    shows what is asked"
+
+
+def _end(approval: Approval, now: datetime) -> str:
+    """How a question ended that takes no vote any more."""
+    status, found = approval.status, tally(approval, now)
+    if isinstance(found, Withdrawn):
+        return f"is withdrawn ({status.withdrawn or 'nobody waits for it'})"
+    if status.decision is not None or isinstance(found, Decided):
+        said, by = (found.decision, found.by) if isinstance(found, Decided) else (status.decision, status.decided_by)
+        return f"is decided ({said}{' by ' if by else ''}{', '.join(by)})"
+    return f"was open until {approval.spec.deadline:%Y-%m-%d %H:%M} UTC"
 
 
 def _check_form(approval: Approval, answer: Answer) -> None:
     """What is filled in must have the form that is asked for. Raises Misused, which names the field."""
-    name, form = approval.metadata.name, approval.spec.answer_schema
+    name, form, hint = approval.metadata.name, approval.spec.answer_schema, shown_by(approval)
     if form is None or answer.decision != APPROVE.name:
         return
-    hint = f"kubectl proctor approvals {name} -n {approval.metadata.namespace}    shows the form"
     if answer.filled is None:
         raise Misused(f"{name}: it asks for an answer; give it with --answer JSON", hint)
     found = forms.mismatch(answer.filled, form)

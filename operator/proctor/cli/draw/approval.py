@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
-from proctor.api.approval import Approval, ApprovalPhase, ApprovalSpec, OnTimeout
+from proctor.api.approval import Approval, ApprovalPhase, ApprovalSpec, OnTimeout, Vote
 from proctor.cli.draw.parts import Column, fields, paragraph, table, text, toned
 from proctor.cli.dump import as_json
 from proctor.cli.views.approval import people
@@ -113,9 +113,9 @@ def whole(approval: Approval, effect: str | None, now: datetime) -> RenderableTy
         ("Digest", text(spec.subject.digest, "hash")),
         ("On behalf of", text(spec.requested_by or "-")),
         ("Asked are", text(people(spec))),
-        ("Deadline", text(f"{spec.deadline:%Y-%m-%d %H:%M} UTC, {_then(approval, now)}")),
+        ("Deadline", text(f"{spec.deadline:%Y-%m-%d %H:%M} UTC{_then(approval, now)}")),
     ]
-    votes = [text(f"{each.user}: {each.decision} {each.comment}".strip()) for each in approval.status.votes]
+    votes = [_vote(each) for each in approval.status.votes]
     return Group(fields([*pairs, ("Votes", Group(*votes) if votes else text("none"))]))
 
 
@@ -127,5 +127,12 @@ def _form(spec: ApprovalSpec) -> Iterator[tuple[str, RenderableType]]:
 
 
 def _then(approval: Approval, now: datetime) -> str:
+    if approval.status.decision is not None or approval.status.phase is ApprovalPhase.WITHDRAWN:
+        return ""
     follows = "then it is denied" if approval.spec.on_timeout is OnTimeout.DENY else "after that it goes on waiting"
-    return f"in {left(approval, now)}; {follows}" if now < approval.spec.deadline else "which is over"
+    return f", in {left(approval, now)}; {follows}" if now < approval.spec.deadline else ", which is over"
+
+
+def _vote(vote: Vote) -> RenderableType:
+    said = text(f"{vote.user}: {vote.decision} {vote.comment}".strip())
+    return said if vote.answer is None else Group(said, JSONHighlighter()(Text(as_json(vote.answer))))
