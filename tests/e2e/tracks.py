@@ -31,6 +31,7 @@ name: golden
 cases:
   - {name: asked, inputs: an exam, expected_output: done}
 """
+_OBJECTIVE = {"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "95", "window": "28d"}
 _FIRST = {"weight": 25, "until": {"minTasks": 4, "minDuration": "2s"}}
 _SECOND = {"weight": 50, "until": {"minTasks": 8, "minDuration": "2s"}}
 
@@ -138,7 +139,8 @@ def the_agent(namespace: str) -> Manifest:
     return an_agent(
         namespace,
         instructions=PROMOTED.instructions,
-        slos=[{"name": "answered", "indicator": {"type": "TaskSuccess"}, "target": "95", "window": "28d"}],
+        # What one way spoils must not keep the next one from beginning.
+        slos=[{**_OBJECTIVE, "gate": {"rollout": False}}],
         evals=[{"name": "golden", "configMapRef": {"name": "suite"}, "minPass": "1"}],
         access={"callers": [{"serviceAccount": {"namespace": "shop", "name": "web"}}]},
         runtime={"replicas": 2, "concurrency": 8},

@@ -17,6 +17,8 @@ _REQUESTS = {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
 _LIMITS = {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "256Mi"}
 _SCRATCH = "64Mi"
 _LONGEST_GRACE = timedelta(minutes=10)
+_STARTING_PROBES = 300
+"""Five minutes. An agent that has not started by then is begun anew."""
 
 
 def make_template(
@@ -110,7 +112,9 @@ def _container(revision: Revision, platform: Platform, image: Image) -> dict[str
             "limits": {**_LIMITS, **runtime.get("resources", {}).get("limits", {})},
         },
         "readinessProbe": {**health, "periodSeconds": 2, "timeoutSeconds": 2},
-        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5, "initialDelaySeconds": 30},
+        # On a busy node an agent may take minutes to import what it needs; to kill it meanwhile would begin that anew.
+        "startupProbe": {**health, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": _STARTING_PROBES},
+        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5},
         "securityContext": locked(),
         "volumeMounts": [
             {"name": "config", "mountPath": names.CONFIG_MOUNT, "readOnly": True},

@@ -59,6 +59,9 @@ def _pod(body: Body) -> Body:
     return {**body, "spec": pod_spec(body["spec"])}
 
 
+_PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
+
+
 def pod_spec(spec: Body) -> Body:
     """A pod's spec with its defaults."""
     return {
@@ -73,7 +76,7 @@ def pod_spec(spec: Body) -> Body:
 
 
 def _container(container: Body) -> Body:
-    probes: Body = {key: _probe(container[key]) for key in ("readinessProbe", "livenessProbe") if key in container}
+    probes: Body = {key: _probe(container[key]) for key in _PROBES if key in container}
     resources = {name: _amounts(each) for name, each in container.get("resources", {}).items()}
     return {
         "imagePullPolicy": "IfNotPresent",
