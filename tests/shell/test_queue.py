@@ -80,11 +80,11 @@ def test_a_key_without_a_further_time_is_forgotten() -> None:
 
 
 def test_failures_wait_longer_and_longer() -> None:
-    """The delay doubles to two minutes, and begins anew after a success."""
+    """The delay doubles to a minute, and begins anew after a success."""
     queue = Queue()
     delays = [_fail(queue) for _ in range(12)]
     assert delays[:4] == [0.2, 0.4, 0.8, 1.6]
-    assert delays[-1] == 120
+    assert delays[-1] == 60
     _succeed(queue)
     assert _fail(queue) == 0.2
 

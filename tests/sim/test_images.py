@@ -80,6 +80,27 @@ class Watcher:
                     yield f"{stable} has served with {sorted(ran)}"
 
 
+def _upgraded(plan: Plan = ()) -> tuple[int, list[str]]:
+    """How many writes an upgrade to a tag took that has a minute to get ready, and what was wrong with it."""
+    injectors: list[Injector] = []
+
+    def between(world: World) -> Injector:
+        injectors.append(Injector(world, plan))
+        return injectors[0]
+
+    with World(between=between) as world:
+        world.load(BARE())
+        world.start_operator()
+        rules = {"progressDeadline": "60s", "steps": [{"weight": 50, "until": {"minTasks": 1}}]}
+        world.create(agents.agent(runtime={"image": TAG, "replicas": 2}, rollout=rules))
+        world.run_for(60)
+        injectors[0].arm()
+        instruct("Others.")(world)
+        world.run_for(90)
+        phase = (world.store.get(AGENT) or {})["status"]["rollout"]["phase"]
+        return injectors[0].writes, [] if phase == "Collecting" else [f"it is {phase}"]
+
+
 def _played(plan: Plan = ()) -> tuple[int, list[str]]:
     """How many writes the story took, and what was wrong with it."""
     injectors: list[Injector] = []
@@ -133,3 +154,13 @@ def test_whatever_goes_wrong_meanwhile(fault: WriteFault) -> None:
     for index in range(0, writes, 3):
         _, found = _played((OnWrite(index, fault),))
         assert not found, f"at write {index}: {found}"
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_write_that_is_refused_for_a_moment_fails_no_revision(times: int) -> None:
+    """Also with a minute to get ready, in which the first pod starts, is looked at and is made anew by its digest."""
+    writes, found = _upgraded()
+    assert not found
+    for index in range(writes):
+        _, found = _upgraded((OnWrite(index, Fail(403, times)),))
+        assert not found, f"refused at write {index}: {found}"

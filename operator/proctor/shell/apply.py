@@ -12,8 +12,6 @@ from proctor.shell.cache import Key, key_of
 from proctor.shell.errors import Blocked, Retry
 from proctor.shell.ports import Ports
 
-_REFUSED_SECONDS = 60.0
-
 
 async def apply(plan: Plan, about: Manifest, ports: Ports) -> None:
     """Carries the Plan out for the object that it is about. Raises Retry or Blocked at the first write that fails."""
@@ -56,7 +54,7 @@ async def _told(reason: str, what: str, about: Manifest, ports: Ports) -> AsyncI
     except Blocked as exc:
         message = f"{what}: {exc}"
         await ports.kube.tell(about, Event(reason, message, "Warning"), ports.clock.now())
-        raise Retry(message, _REFUSED_SECONDS) from exc
+        raise Retry(message) from exc
 
 
 async def _begin(batch: Batch, about: Manifest, ports: Ports) -> None:

@@ -2,7 +2,7 @@
 
 ProctorError
 ├─ Retry      later, with back-off: conflict, timeout, 429, 5xx, a connection that broke
-├─ Blocked    until somebody changes something: refused by admission, quota or RBAC -> a condition, no storm of retries
+├─ Blocked    until somebody changes something: refused by admission, quota or RBAC -> a condition, and with back-off
 └─ Lost       we may no longer act: the lease is not ours -> the process ends
 
 Everything else is a bug: it is logged with its traceback, and retried with back-off like Retry.

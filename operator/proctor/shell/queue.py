@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from proctor.shell.cache import Key
 
 _FIRST_DELAY = timedelta(milliseconds=200)
-_LONGEST_DELAY = timedelta(minutes=2)
+_LONGEST_DELAY = timedelta(minutes=1)
 
 
 class Queue:

@@ -71,12 +71,13 @@ async def _agent(body: Manifest, ports: Ports) -> datetime:
     try:
         return await _carry_out(plan_agent(world, ports.clock.now()), body, ports)
     except Blocked as exc:
-        return await _refused(world, exc, body, ports)
+        await _tell_refused(world, exc, body, ports)
+        raise
 
 
-async def _refused(world: World, refusal: Blocked, body: Manifest, ports: Ports) -> datetime:
+async def _tell_refused(world: World, refusal: Blocked, body: Manifest, ports: Ports) -> None:
     plan = plan_refused(world, refusal.obstacle, ports.clock.now())
-    return await _carry_out(Plan(plan.wake_at, status=plan.status, events=plan.events), body, ports)
+    await _carry_out(Plan(plan.wake_at, status=plan.status, events=plan.events), body, ports)
 
 
 async def _connector(body: Manifest, ports: Ports) -> datetime:

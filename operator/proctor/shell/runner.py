@@ -16,8 +16,6 @@ from proctor.shell.ports import Ports
 from proctor.shell.queue import Queue
 from proctor.shell.reconcile import reconcile
 
-_BLOCKED_RETRY = timedelta(seconds=60)
-
 log = structlog.get_logger()
 
 
@@ -85,7 +83,8 @@ class Runner:
         except Retry as exc:
             self._again(key, exc, timedelta(seconds=exc.after_seconds), "retry")
         except Blocked as exc:
-            self._again(key, exc, _BLOCKED_RETRY, "blocked")
+            # Often it is let pass a moment later: a quota, an admission webhook that restarts. Deadlines run meanwhile.
+            self._again(key, exc, timedelta(), "blocked")
         except Exception as exc:
             # One bug must not stop all other keys.
             log.exception("bug", **_bound(key))
