@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,7 +130,7 @@ def test_the_exit_code_says_whether_something_would_be_stopped(server: Path, tmp
     done = run(server, written(tmp_path, mode, selector={"namespaces": {"matchLabels": {"stage": "prod"}}}, **STEPS))
     assert done.exit_code == code, done.output
     assert "limits/maxSteps" in done.output
-    assert "1 agents are meant" in done.output
+    assert "1 agent is meant" in done.output
 
 
 def test_the_answer_is_for_programs_too(server: Path, tmp_path: Path):
@@ -144,12 +145,50 @@ def test_the_answer_is_for_programs_too(server: Path, tmp_path: Path):
     )
 
 
-def test_a_policy_that_cannot_hold_is_an_error(server: Path, tmp_path: Path):
-    """A typo in an expression is told before anything is compared."""
-    typo = {"name": "typo", "expression": "agnt.spec.purpose != ''", "message": "Say what it is for."}
-    done = run(server, written(tmp_path, "Warn", expressions=[typo]))
+TYPO = {"name": "typo", "expression": "agnt.spec.purpose != ''", "message": "Say what it is for."}
+LONG = {"name": "long", "selector": {"names": ["x"]}, "rules": ["limits"], "reason": "The pilot runs on."}
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "a word that is none": ({"mode": "Enforced"}, "spec.mode  ✗ 'Enforced' is not one of"),
+    "a field that is none": (
+        {"require": {"field": ["Evals"]}},
+        "spec.require.field  ✗ unknown field; did you mean fields?",
+    ),
+    "an expression": ({"expressions": [TYPO]}, "spec.expressions.typo  ✗ cannot hold"),
+    "an exception for years": (
+        {"exceptions": [{**LONG, "approvedBy": "ciso", "expiresAt": "2099-01-01T00:00:00Z"}]},
+        "spec.exceptions.long.expiresAt  ✗ is more than 90 days ahead; set",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_policy_that_cannot_hold_is_an_error(
+    server: Path, tmp_path: Path, monkeypatch, spec: dict[str, Any], said: str
+):
+    """Its place, its name, the field and what would be right are told before anything is compared."""
+    monkeypatch.setenv("COLUMNS", "300")
+    done = run(server, written(tmp_path, **{"mode": "Warn", **STEPS, **spec}))
     assert done.exit_code == 1
-    assert "does not compile" in done.output
+    assert re.search(rf"policy\.yaml:\d+ ClusterPolicy everywhere {re.escape(said)}", done.output), done.output
+
+
+FILES = {
+    "another kind": ("kind: Agent\n", "no Policy and no ClusterPolicy, but Agent", 2),
+    "nothing": ("", "no Policy and no ClusterPolicy, but nothing", 2),
+    "no YAML": ("a: [", "policy.yaml:1 YAML", 1),
+}
+
+
+@pytest.mark.parametrize(("text", "said", "code"), FILES.values(), ids=FILES)
+def test_a_file_that_holds_no_policy_is_named(
+    server: Path, tmp_path: Path, monkeypatch, text: str, said: str, code: int
+):
+    """With what it holds, and the verb for that."""
+    monkeypatch.setenv("COLUMNS", "300")
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    done = run(server, path)
+    assert (done.exit_code, said in done.output) == (code, True), done.output
 
 
 def test_a_plan_reckons_with_the_policies_that_are_there():

@@ -93,7 +93,8 @@ def refuse(status: int, body: bytes, about: str) -> NoReturn:
             if why and "ValidatingAdmissionPolicy" in rule:
                 # A rule of the installation: no Role helps against it.
                 raise Denied(f"{about}: {why}")
-            raise Denied(f"{about}: {said}", "ask for a Role with that verb on that resource")
+            role = "ClusterRole" if said.endswith("at the cluster scope") else "Role"
+            raise Denied(f"{about}: {said}", f"ask for a {role} with that verb on that resource")
         case 404 if "could not find the requested resource" in said or not body.lstrip().startswith(b"{"):
             raise NotFound(
                 f"{about}: the API server does not know this kind",

@@ -63,7 +63,7 @@ def plan(
         raise Misused("plan: manifests are needed", "kubectl proctor plan -f FILE", "kubectl proctor plan -k DIRECTORY")
     read, faults = manifests.read(filename or (), kustomize)
     verdict = documents.judge(read, namespace)
-    _refuse_if_any(terminal, output, (*faults, *verdict.faults))
+    refuse_if_any(terminal, output, (*faults, *verdict.faults))
     if not read:
         raise Misused(
             f"there are no manifests in {', '.join((*(filename or ()), *([str(kustomize)] if kustomize else ())))}"
@@ -88,13 +88,14 @@ def _online(
         change_set = planning.online(read, surroundings, datetime.now(UTC))
     except CliError as error:
         raise needs_cluster(error) from error
-    _refuse_if_any(terminal, output, tuple(surroundings.faults))
+    refuse_if_any(terminal, output, tuple(surroundings.faults))
     if change_set is None:
         raise CliError("the API server refused the manifests without saying why")
     return change_set
 
 
-def _refuse_if_any(terminal: Terminal, output: Format, faults: tuple[Fault, ...]) -> None:
+def refuse_if_any(terminal: Terminal, output: Format, faults: tuple[Fault, ...]) -> None:
+    """Show the faults of manifests, each with its place, and exit; go on if there are none."""
     if not faults:
         return
     if output is Format.JSON:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -16,23 +16,26 @@ from proctor.api.connector import Connector
 from proctor.api.meta import Invalid
 from proctor.api.policy import ClusterPolicy, Policy
 from proctor.cli import dump, manifests, options, reaching
+from proctor.cli.checks import documents
 from proctor.cli.cluster import Cluster
 from proctor.cli.connecting import connect
-from proctor.cli.errors import CliError, Code, Misused
+from proctor.cli.errors import Code, Misused
 from proctor.cli.grouping import group
-from proctor.cli.manifests import Document
+from proctor.cli.manifests import Document, Fault, parsed_path
 from proctor.cli.reaching import Wanted
 from proctor.cli.resources import AGENTS, CLUSTER_POLICIES, CONNECTORS, NAMESPACES, POLICIES
 from proctor.cli.terminal import Format, Terminal
+from proctor.cli.verbs.plan import refuse_if_any
 from proctor.cli.views import trial
 from proctor.cli.views.trial import Change, Place, Tried
-from proctor.cli.wording import printable
-from proctor.policy import demands
+from proctor.cli.wording import counted, printable
+from proctor.policy import crossing
 from proctor.policy.finding import Finding
 from proctor.policy.selection import AnyPolicy
 
 _DAY = timedelta(days=1)
 _TASKS = 200
+_KINDS: Mapping[str, type[Policy | ClusterPolicy]] = {"Policy": Policy, "ClusterPolicy": ClusterPolicy}
 
 app = group(
     "policy",
@@ -81,7 +84,9 @@ def tried(
       0 nothing would be stopped · 1 a policy cannot be read, or cannot hold · 3 something would be stopped
     """
     cluster = connect(kubeconfig, context, namespace)
-    new, now, terminal = _read(filename, cluster.namespace), datetime.now(UTC), Terminal.here()
+    now, terminal = datetime.now(UTC), Terminal.here()
+    new, faults = _read(filename, cluster.namespace, now)
+    refuse_if_any(terminal, output, faults)
     policies, places = _policies(cluster), _places(cluster, new)
     found = trial.changes(places, policies, new, now)
     ended: tuple[Tried, ...] = ()
@@ -94,28 +99,32 @@ def tried(
     raise typer.Exit(Code.NOT_SO if stops else Code.OK)
 
 
-def _read(filenames: Sequence[str], namespace: str) -> tuple[AnyPolicy, ...]:
-    documents, faults = manifests.read(filenames)
+def _read(filenames: Sequence[str], namespace: str, now: datetime) -> tuple[tuple[AnyPolicy, ...], tuple[Fault, ...]]:
+    """The policies of the files, or all that is wrong with them."""
+    read, faults = manifests.read(filenames)
+    found = [each for each in read if each.kind in _KINDS]
+    if not found and not faults:
+        others = ", ".join(sorted({each.kind for each in read})) or "nothing"
+        hint = "kubectl proctor plan -f FILE    judges agents and Connectors"
+        raise Misused(f"{', '.join(filenames)}: no Policy and no ClusterPolicy, but {others}", hint)
+    faults += documents.judge(found, None).faults
     if faults:
-        raise CliError(faults[0].message, *(f"{each.place}: {each.message}" for each in faults[:5]))
-    found = tuple(_policy(each, namespace) for each in documents if each.kind in {"Policy", "ClusterPolicy"})
-    if not found:
-        raise Misused("the files hold no Policy and no ClusterPolicy")
-    broken = [f"{each.metadata.name} {field}: {fault}" for each in found for field, fault in demands.faults(each)]
-    if broken:
-        raise CliError("an expression does not compile", *broken)
-    return found
+        return (), faults
+    policies = [(each, _policy(each, namespace)) for each in found]
+    broken = (
+        document.fault(parsed_path(field), fault)
+        for document, policy in policies
+        for field, fault in crossing.faults_of_policy(policy, now)
+    )
+    return tuple(policy for _, policy in policies), tuple(broken)
 
 
 def _policy(document: Document, namespace: str) -> AnyPolicy:
-    kind: type[Policy | ClusterPolicy] = Policy if document.kind == "Policy" else ClusterPolicy
-    metadata = dict(document.body.get("metadata") or {})
+    kind = _KINDS[document.kind]
+    metadata = dict(document.body["metadata"])
     if kind is Policy:
         metadata.setdefault("namespace", namespace)
-    try:
-        return kind.parse({**document.body, "metadata": metadata})
-    except Invalid as invalid:
-        raise CliError(f"{document.place()}: {document.subject} is refused", str(invalid)) from invalid
+    return kind.parse({**document.body, "metadata": metadata})
 
 
 def _policies(cluster: Cluster) -> tuple[AnyPolicy, ...]:
@@ -178,7 +187,7 @@ def _tell(
 def _draw(terminal: Terminal, found: Sequence[Change], ended: Sequence[Tried], *, is_asked: bool) -> None:
     table = Table(box=None, header_style="quiet", pad_edge=False)
     for column in ("AGENT", "", "MODE", "RULE", "WHY"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in {"MODE", "RULE"})
     for each in found:
         for sign, style, findings in (("+", "bad", each.new), ("-", "good", each.gone)):
             for finding in findings:
@@ -189,7 +198,9 @@ def _draw(terminal: Terminal, found: Sequence[Change], ended: Sequence[Tried], *
         terminal.say(table)
     meant = sum(each.is_meant for each in found)
     stopped = sum(any(finding.blocks for finding in each.new) for each in found)
-    terminal.note(Text(f"{meant} agents are meant; {stopped} would be stopped"))
+    terminal.note(Text(f"{counted(meant, 'agent')} {'is' if meant == 1 else 'are'} meant; {stopped} would be stopped"))
+    if not meant:
+        terminal.note(Text("→ spec.selector, and of a Policy metadata.namespace, say whom it means", style="quiet"))
     for one in ended:
         said = f"{one.agent} {one.task} {one.call}: {trial.word(one.before)} → {trial.word(one.after)}"
         terminal.say(Text(printable(said)))
