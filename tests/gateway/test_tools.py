@@ -202,6 +202,9 @@ async def test_the_key_is_the_same_in_every_attempt(gateway: House, system: OddS
     assert (ended["phase"], ended["attempts"]) == ("Indeterminate", 2)
     assert len(system.calls) > 5
     assert len({call["_meta"]["proctor.dev/idempotency-key"] for call in system.calls}) == 1
+    assert {each["idempotency-key"] for each in system.headers} == {
+        call["_meta"]["proctor.dev/idempotency-key"] for call in system.calls
+    }
     first = system.calls[0]
     assert ended["traceId"] in first["_meta"]["traceparent"]
     assert ended["traceId"] in system.headers[0]["traceparent"]

@@ -23,18 +23,23 @@ async def ask_tool(
     arguments: Mapping[str, Any],
     seconds: float,
     *,
-    meta: Mapping[str, str] | None = None,
+    key: str | None = None,
     fresh: bool = False,
 ) -> Mapping[str, Any] | McpFailed:
-    """The tool's result, or why there is none. `fresh`: on a connection of its own. Raises SecretUnusable."""
+    """The tool's result, or why there is none. `fresh`: on a connection of its own. Raises SecretUnusable.
+
+    By `key` the system recognises a repeated call: a server of MCP finds it in `_meta`, what stands before one in a header.
+    """
     trace = {"traceparent": caller.span.traceparent}
+    headers_of_key = {} if key is None else {"idempotency-key": key}
+    meta = trace if key is None else {"proctor.dev/idempotency-key": key, **trace}
 
     async def send(credential: Credential | None) -> Mapping[str, Any] | McpFailed:
-        headers = {**(credential.headers if credential else {}), **trace}
+        headers = {**(credential.headers if credential else {}), **trace, **headers_of_key}
         try:
             async with asyncio.timeout(seconds + 1):
                 target = Target(connector.spec.url, headers, seconds, fresh=fresh)
-                found = await context.mcp.call(target, tool, arguments, {**(meta or {}), **trace})
+                found = await context.mcp.call(target, tool, arguments, meta)
         except McpFailed as exc:
             return McpFailed(exc.reason, _hidden(credential, exc.message), sent=exc.sent, ran=exc.ran)
         except TimeoutError:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from proctor.api.connector import Connector, Effect
 from proctor_gateway.calling import Caller, seconds_left
@@ -23,8 +23,6 @@ from proctor_gateway.rules.judgement import Refuse, ToolCall
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault
 from proctor_gateway.upstream.outcome import McpFailed
-
-IDEMPOTENCY_KEY: Final = "proctor.dev/idempotency-key"
 
 
 @dataclass(frozen=True)
@@ -141,11 +139,11 @@ async def exchanged(
     effect = entry.intent.effect
     rehearsal.check_may_leave(caller, effect)
     seconds = seconds_left(connector, entry.deadline, context.clock.now())
-    meta = {IDEMPOTENCY_KEY: recovery.idempotency_key(entry)}
+    key = recovery.idempotency_key(entry)
     fresh = effect is not Effect.READ
     try:
         found = await asking_system.ask_tool(
-            context, caller, connector, entry.intent.name, entry.arguments, seconds, meta=meta, fresh=fresh
+            context, caller, connector, entry.intent.name, entry.arguments, seconds, key=key, fresh=fresh
         )
     except SecretUnusable as exc:
         return outcomes.of_failure(effect, Fault(exc.reason, exc.message), touched=False), None
