@@ -28,7 +28,7 @@ async def ask_tool(
 ) -> Mapping[str, Any] | McpFailed:
     """The tool's result, or why there is none. `fresh`: on a connection of its own. Raises SecretUnusable.
 
-    By `key` the system recognises a repeated call: a server of MCP finds it in `_meta`, what stands before one in a header.
+    By `key` a repeated call is recognised: a server of MCP finds it in `_meta`, what stands before one in a header.
     """
     trace = {"traceparent": caller.span.traceparent}
     headers_of_key = {} if key is None else {"idempotency-key": key}
