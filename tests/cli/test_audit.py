@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proctor.audit import memory
+from proctor.audit.archive import files_of
 from proctor.audit.notes import unchecked
 from proctor.audit.proofs import Proof
 from proctor.cli import exports
@@ -20,6 +21,7 @@ from proctor.cli.draw import record as draw
 from proctor.cli.errors import Misused
 from proctor.cli.main import app
 from proctor.cli.terminal import Terminal
+from tests.audit.logs import KEY as SIGNING_KEY
 from tests.audit.logs import LOG, ORIGIN, OTHER_KEY, SIGNER, Signer, entries_of, export_of, note_of
 
 ENTRIES = entries_of(9)
@@ -112,17 +114,51 @@ def test_an_export_is_not_mixed_with_another(export: Path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["verify", "/nowhere", "--key", KEY], "neither a directory nor an archive"),
-        (["verify", "{export}", "--key", "nonsense"], "a verifier key is"),
+        (["verify", "/nowhere", "--key", KEY], "neither a directory nor a .tar archive"),
+        (["verify", "{empty}", "--key", KEY], "{empty} is neither a directory nor a .tar archive"),
+        (["verify", "{export}", "--key", "keys.txt"], "--key keys.txt is no file, and no key: a verifier key is"),
+        (["verify", "{export}", "--key", "{empty}"], "--key {empty} holds no key"),
+        (["verify", "{export}", "--key", "{binary}"], "--key {binary}: "),
+        (["verify", "{export}", "--key", KEY, "--anchors", "{empty}"], "--anchors {empty} is not JSON"),
+        (["verify", "{export}", "--key", KEY, "--anchors", "{nobody}"], "--anchors {nobody} holds no anchor"),
+        (["show", "--type", "tool.called"], "--type tool.called is no type of record"),
         (["verify", "{export}", "--key", KEY.replace("+", "+0", 1)], "the key's id is"),
         (["verify", "{export}", "--key", KEY, "--anchors", "/nowhere"], "--anchors /nowhere"),
     ],
 )
-def test_what_cannot_be_read_is_a_mistake_of_the_command_line(run: Run, export: Path, words: list[str], said: str):
-    """Exit code 2: nothing was found out about the record."""
-    result = run(*(each.format(export=export) for each in words))
+def test_what_cannot_be_read_is_a_mistake_of_the_command_line(
+    run: Run, export: Path, tmp_path: Path, words: list[str], said: str
+):
+    """Exit code 2: nothing was found out about the record. The option is named, and what writes such a file."""
+    files = {"empty": b"", "binary": b"\xff\xfe", "nobody": b'{"data": {}}'}
+    places = {"export": export, **{name: tmp_path / name for name in files}}
+    for name, content in files.items():
+        places[name].write_bytes(content)
+    result = run(*(each.format(**places) for each in words))
     assert result.exit_code == 2
-    assert said in result.output
+    assert said.format(**places) in result.output
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_log_without_a_checkpoint_is_one_fault(run: Run, export: Path, is_there: bool):
+    """What else is in its files says nothing: nobody knows how long it should be."""
+    (export / LOG / "checkpoint").unlink()
+    if is_there:
+        (export / LOG / "checkpoint").write_text("nothing")
+    result = run("verify", export, "--key", KEY)
+    assert result.exit_code == 3
+    assert ("CheckpointInvalid" if is_there else "CheckpointMissing: ") in result.output
+    assert result.output.count(f"{LOG}: ") == 1
+
+
+def test_a_log_of_which_nothing_is_anchored_is_named(run: Run, tmp_path: Path, anchors: Path):
+    """It is whole, and nobody claims that it is as it was seen before."""
+    place, other = tmp_path / "two", f"{LOG[:-1]}0"
+    origin, entries = ORIGIN.replace(LOG, other), entries_of(3, log=other)
+    signed = note_of(entries, Signer(origin, SIGNING_KEY), origin)
+    exports.write(place, {LOG: EXPORT, other: files_of(entries, {3: signed})})
+    result = run("verify", place, "--key", KEY, "--anchors", anchors)
+    assert f"there is no anchor of {other}" in result.output
 
 
 def test_one_record_is_proven_and_the_proof_checked(run: Run, export: Path, tmp_path: Path):

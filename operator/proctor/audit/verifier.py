@@ -113,14 +113,20 @@ class _Log:
     size: int = 0
 
     def __post_init__(self) -> None:
+        if CHECKPOINT not in self.files:
+            self._found("CheckpointMissing", f"there is no {CHECKPOINT}: nothing of this log is signed")
+            return
         try:
-            claimed = unchecked(_text(self.files.get(CHECKPOINT, b"")))
-        except BadNote:
+            claimed = unchecked(_text(self.files[CHECKPOINT]))
+        except BadNote as exc:
+            self._found("CheckpointInvalid", f"{CHECKPOINT}: {exc}")
             return
         self.origin, self.size = claimed.origin, claimed.size
 
     def check(self, trusted: Sequence[Verifier], anchors: Sequence[Anchor]) -> LogReport:
-        """All that can be said of this log."""
+        """All that can be said of this log: without a checkpoint nobody knows how long it should be."""
+        if self.findings:
+            return LogReport(self.name, self.origin, 0, 0, 0, len(anchors), tuple(self.findings))
         signed = self._checkpoints(trusted)
         self._read()
         self._chain()
@@ -157,9 +163,7 @@ class _Log:
                 self._found("CheckpointMisplaced", f"{path} is a checkpoint of {found.origin} at {found.size} records")
                 continue
             signed.append(found)
-        if CHECKPOINT not in self.files:
-            self._found("CheckpointMissing", "there is no checkpoint: nothing of this log is signed")
-        elif self.origin.rpartition("/")[2] != self.name:
+        if self.origin.rpartition("/")[2] != self.name:
             self._found("OriginChanged", f"the checkpoint is of {self.origin or 'no log'}, not of {self.name}")
         return sorted(signed, key=lambda each: each.size)
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from proctor.audit import memory
 from proctor.audit.anchors import Anchor
-from proctor.audit.notes import BadNote, Verifier
+from proctor.audit.notes import Verifier
 from proctor.audit.verifier import Files
 from proctor.cli.errors import CliError, Misused
 
 _LARGEST = 1 << 30
+_EXPORTED = "kubectl proctor audit export DIRECTORY > keys.txt    writes one, and its keys"
+_KEYS = "kubectl proctor audit export DIRECTORY > keys.txt    writes the keys"
+_ANCHORS = "kubectl proctor audit anchors -o json > anchors.json    writes them"
 
 
 def write(place: Path, logs: Mapping[str, Files]) -> None:
@@ -47,22 +50,29 @@ def read(place: Path) -> dict[str, dict[str, bytes]]:
             if not rest:
                 raise Misused(f"{path} is no part of an export", f"take it out of {place}")
             logs.setdefault(log, {})[rest] = content
-    except (OSError, tarfile.TarError) as exc:
-        raise CliError(f"{place} cannot be read: {exc}") from exc
+    except tarfile.TarError as exc:
+        raise Misused(f"{place} is neither a directory nor a .tar archive", _EXPORTED) from exc
+    except OSError as exc:
+        raise Misused(f"{place} cannot be read: {exc.strerror}") from exc
     if not logs:
-        raise Misused(f"{place} holds no log")
+        raise Misused(f"{place} holds no log", _EXPORTED)
     return logs
 
 
 def keys(values: Iterable[str]) -> list[Verifier]:
     """The public keys that are named: as verifier key strings, or as files of them. Raises Misused."""
-    found = []
+    found: list[Verifier] = []
     for value in values:
-        lines = Path(value).read_text().splitlines() if Path(value).is_file() else [value]
+        is_file = Path(value).is_file()
         try:
-            found += [Verifier.parse(each) for each in lines if each.strip()]
-        except BadNote as exc:
-            raise Misused(f"--key {value}: {exc}") from exc
+            lines = Path(value).read_text().splitlines() if is_file else [value]
+            read = [Verifier.parse(each) for each in lines if each.strip()]
+        except (OSError, ValueError) as exc:
+            what = "" if is_file else " is no file, and no key"
+            raise Misused(f"--key {value}{what}: {exc}", _KEYS) from exc
+        if not read:
+            raise Misused(f"--key {value} holds no key", _KEYS)
+        found += read
     return found
 
 
@@ -73,11 +83,14 @@ def anchors(path: Path | None) -> list[Anchor]:
     try:
         body = json.loads(path.read_text())
         data = body.get("data", body)
-        return [each for known in memory.load(data).values() for each in known.anchors(path.name)]
+        found = [each for known in memory.load(data).values() for each in known.anchors(path.name)]
+    except json.JSONDecodeError as exc:
+        raise Misused(f"--anchors {path} is not JSON: {exc}", _ANCHORS) from exc
     except (OSError, ValueError, AttributeError) as exc:
-        raise Misused(
-            f"--anchors {path}: {exc}", "kubectl get configmap proctor-record -n proctor-system -o json > anchors.json"
-        ) from exc
+        raise Misused(f"--anchors {path}: {exc}", _ANCHORS) from exc
+    if not found:
+        raise Misused(f"--anchors {path} holds no anchor", _ANCHORS)
+    return found
 
 
 def _flat(logs: Mapping[str, Files]) -> Iterator[tuple[str, bytes]]:
@@ -87,7 +100,7 @@ def _flat(logs: Mapping[str, Files]) -> Iterator[tuple[str, bytes]]:
 
 def _walked(place: Path) -> Iterator[tuple[str, bytes]]:
     if not place.is_dir():
-        raise Misused(f"{place} is neither a directory nor an archive")
+        raise Misused(f"{place} is neither a directory nor a .tar archive", _EXPORTED)
     for each in sorted(place.rglob("*")):
         if each.is_symlink():
             raise Misused(f"{each} is a link: an export holds files alone")

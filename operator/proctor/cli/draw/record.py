@@ -30,7 +30,7 @@ def records(found: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
         Column("LOG", 3),
         Column("SEQ", is_number=True),
     )
-    return table(columns, [_line(each) for each in found], width) if found else Text("no records", style="quiet")
+    return table(columns, [_line(each) for each in found], width)
 
 
 def _line(record: Mapping[str, Any]) -> list[Text]:
@@ -61,11 +61,19 @@ def report(found: Report, *, has_anchors: bool) -> RenderableType:
         parts.append(Text.assemble((f"{finding.reason}: ", "bad"), printable(f"{place}: {finding.message}")))
     first = found.first_bad
     if found.is_whole:
-        said = "whole, and as it was anchored" if has_anchors else "whole, and signed; no anchors were given"
-        parts.append(Text(said, style="good"))
-    elif first is not None:
+        parts.append(Text(_whole(found, has_anchors=has_anchors), style="good"))
+        return Group(*parts)
+    if first is not None:
         parts.append(Text(f"the first bad record is {first.seq} of {printable(first.log)}", style="bad"))
-    return Group(*parts)
+    again = "→ export it once more; if that says the same, compare with    kubectl proctor audit anchors"
+    return Group(*parts, Text(again, style="quiet"))
+
+
+def _whole(found: Report, *, has_anchors: bool) -> str:
+    if not has_anchors:
+        return "whole, and signed; no anchors were given"
+    unseen = ", ".join(printable(each.log) for each in found.logs if not each.anchors)
+    return f"whole, and signed; there is no anchor of {unseen}" if unseen else "whole, and as it was anchored"
 
 
 def anchors(known: Mapping[str, Memory], raised: Mapping[str, Mapping[str, str]]) -> RenderableType:

@@ -14,19 +14,20 @@ from proctor.audit import memory
 from proctor.audit.archive import entries_of, proof_of
 from proctor.audit.notes import BadNote, unchecked
 from proctor.audit.proofs import Proof
+from proctor.audit.records import EventType
 from proctor.audit.verifier import Report
 from proctor.audit.verifier import verify as check
 from proctor.cli import auditing, exports, options
 from proctor.cli.connecting import connect
 from proctor.cli.draw import record as draw
-from proctor.cli.errors import CliError, Code, NotFound
+from proctor.cli.errors import CliError, Code, Misused, NotFound
 from proctor.cli.grouping import group
 from proctor.cli.reaching import Wanted
 from proctor.cli.record import reader
 from proctor.cli.resources import CONFIG_MAPS
 from proctor.cli.terminal import Format, Terminal
 from proctor.cli.verbs.audit_report import report as report_of
-from proctor.cli.wording import printable
+from proctor.cli.wording import counted, printable
 
 _HELP = """Read the record of decisions, take it away, and check that nothing in it was changed.
 
@@ -66,13 +67,19 @@ def show(
 
       0 shown · 5 you may not read the record
     """
+    if kind is not None and kind not in set(EventType):
+        raise Misused(f"--type {kind} is no type of record", f"they are {', '.join(EventType)}")
     cluster = connect(kubeconfig, context, namespace)
     place, _, name = (agent or "").rpartition("/")
     wanted = {"namespace": (place or cluster.namespace) if agent else None, "agent": name or None}
     terminal = Terminal.here()
     with reader(cluster, Wanted(gateway, installation, service_account)) as record:
         lines = [each for log in record.logs() for each in record.records(log.id, **wanted, task=task, type=kind)]
-    if output is Format.TABLE:
+    if not lines:
+        asked = {"agent": f"{wanted['namespace']}/{name}" if agent else None, "task": task, "type": kind}
+        said = " and ".join(f"{what} {each}" for what, each in asked.items() if each)
+        terminal.note(Text(printable(f"no records of {said}" if said else "no records"), style="quiet"))
+    elif output is Format.TABLE:
         terminal.say(draw.records([json.loads(each) for each in lines], terminal.out.width))
     else:
         terminal.write("\n".join(lines))
@@ -111,7 +118,9 @@ def export(
     exports.write(place, signed)
     terminal = Terminal.here()
     terminal.write("\n".join(sorted({log.verifier for log in logs if log.id in signed})))
-    terminal.note(Text(f"{len(signed)} logs in {printable(str(place))}; check them with the keys above", style="quiet"))
+    terminal.note(
+        Text(f"{counted(len(signed), 'log')} in {printable(str(place))}; check them with the keys above", style="quiet")
+    )
 
 
 @app.command()
@@ -167,9 +176,10 @@ def prove(
 
       0 proven · 3 the proof does not hold · 4 no such log or record
     """
-    files = exports.read(place).get(log)
+    logs = exports.read(place)
+    files = logs.get(log)
     if files is None:
-        raise NotFound(f"{place} holds no log {log}")
+        raise NotFound(f"{place} holds no log {log}", f"it holds {', '.join(sorted(logs))}")
     trusted = exports.keys(key)
     try:
         note = files["checkpoint"].decode()

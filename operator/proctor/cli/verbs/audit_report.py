@@ -22,6 +22,8 @@ from proctor.cli.errors import CliError, Misused, NotFound
 from proctor.cli.terminal import Terminal
 from proctor.cli.wording import printable
 
+_SHOWN = 12
+
 
 def report(
     place: auditing.Export,
@@ -52,16 +54,25 @@ def report(
     checked = verify(logs, exports.keys(key), exports.anchors(anchors))
     if not checked.is_whole:
         raise CliError(
-            "the export is not whole, so nothing is claimed of it", f"kubectl proctor audit verify {place} …"
+            f"{place} is not whole, so nothing is claimed of it",
+            f"kubectl proctor audit verify {place} …    says what is wrong with it",
         )
     entries = {log: entries_of(files, _size(files)) for log, files in logs.items()}
-    found = claims((Record.parse(line) for lines in entries.values() for line in lines), namespace, name)
+    records = [Record.parse(line) for lines in entries.values() for line in lines]
+    found = claims(records, namespace, name)
     if not found:
-        raise NotFound(f"the record says nothing of Agent {agent}")
+        raise NotFound(f"the record says nothing of Agent {agent}", f"it tells of {_agents(records)}")
     if as_json:
         Terminal.here().write(json.dumps(_document(agent, found, entries, logs), indent=2, ensure_ascii=False))
     else:
         Terminal.here().write(_page(agent, found, logs))
+
+
+def _agents(records: Sequence[Record]) -> str:
+    """The agents that the record tells of, as many as a person reads."""
+    found = [each.fields.get("agent") or {} for each in records]
+    known = sorted({f"{each['namespace']}/{each['name']}" for each in found if {"namespace", "name"} <= each.keys()})
+    return printable(", ".join([*known[:_SHOWN], *(["…"] if len(known) > _SHOWN else [])]) or "no agent")
 
 
 def _size(files: Files) -> int:
