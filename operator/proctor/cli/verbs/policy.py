@@ -35,6 +35,7 @@ from proctor.policy.selection import AnyPolicy
 
 _DAY = timedelta(days=1)
 _TASKS = 200
+_READABLE = 20
 _KINDS: Mapping[str, type[Policy | ClusterPolicy]] = {"Policy": Policy, "ClusterPolicy": ClusterPolicy}
 
 app = group(
@@ -186,8 +187,9 @@ def _tell(
 
 def _draw(terminal: Terminal, found: Sequence[Change], ended: Sequence[Tried], *, is_asked: bool) -> None:
     table = Table(box=None, header_style="quiet", pad_edge=False)
-    for column in ("AGENT", "", "MODE", "RULE", "WHY"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"MODE", "RULE"})
+    for column in ("AGENT", "", "MODE", "RULE"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("WHY", overflow="fold", min_width=_READABLE)
     for each in found:
         for sign, style, findings in (("+", "bad", each.new), ("-", "good", each.gone)):
             for finding in findings:
