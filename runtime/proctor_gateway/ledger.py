@@ -7,18 +7,20 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, assert_never
 
 import structlog
 
 from proctor.api.agent import Limits
+from proctor.policy.facts import Answered
 from proctor_gateway.clock import Clock
 from proctor_gateway.metrics import Metrics
 from proctor_gateway.rules.calls import Intent, Outcome
 from proctor_gateway.rules.errors import Denied, Problem, StoreAway
 from proctor_gateway.rules.judgement import Verdict
 from proctor_gateway.rules.reasons import Reason
-from proctor_gateway.store import budgets, start, tasks
+from proctor_gateway.store import budgets, readings, start, tasks
 from proctor_gateway.store import calls as store
 from proctor_gateway.store.budgets import NOTHING_RESERVED, Bill, Reserved
 from proctor_gateway.store.database import Database
@@ -167,24 +169,31 @@ class Ledger:
                 _DISOWN_SECONDS,
             )
 
-    async def settle(self, entry: Entry, outcome: Outcome, body: bytes | None = None) -> None:
+    async def settle(
+        self, entry: Entry, outcome: Outcome, body: bytes | None = None, reading: Answered | None = None
+    ) -> bool:
         """Write down what became of it, as soon as the store takes it; to do that twice changes nothing.
 
-        If it cannot be done for long, the call stays Started, and so becomes Unknown.
+        With it what the agent is going to read of it. If it cannot be done for long, the call stays Started, and so
+        becomes Unknown. Whether it was done.
         """
-        now = self._clock.now()
+        now, claims = self._clock.now(), entry.claims
         outcome = budgets.charged(entry.reserved, outcome)
+        also = partial(readings.add, task=claims.task, attempt=claims.attempt, answer=reading) if reading else None
         self._metrics.settled(entry.claims, entry.intent, outcome, (now - entry.started_at).total_seconds())
         try:
             await self._patiently(
                 lambda: self._database.write(
-                    store.settling(entry.intent.task, entry.sequence, outcome, now, entry.reserved, body),
+                    store.settling(entry.intent.task, entry.sequence, outcome, now, entry.reserved, body, also),
                     (entry.intent.task, *entry.reserved.accounts),
                 ),
                 _SETTLE_SECONDS,
             )
         except StoreAway:
             log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
+            return False
+        else:
+            return True
         finally:
             self._handed.discard(entry.id)
 

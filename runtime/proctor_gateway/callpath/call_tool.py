@@ -10,7 +10,7 @@ from typing import Any
 
 from proctor.api.connector import Connector, Effect
 from proctor_gateway.calling import Caller, seconds_left
-from proctor_gateway.callpath import asking_system, billing, planning, quarantine, recovery, rehearsal
+from proctor_gateway.callpath import asking_system, billing, disclosure, planning, quarantine, recovery, rehearsal
 from proctor_gateway.callpath.admission import decide_tool, granted
 from proctor_gateway.cluster.port import SecretUnusable
 from proctor_gateway.context import Context
@@ -98,9 +98,13 @@ async def _withheld(context: Context, entry: Entry, fault: Fault) -> Answer:
 
 async def _repeated(context: Context, caller: Caller, recorded: Recorded) -> Answer:
     """The answer that an earlier attempt was given."""
-    result = None if recorded.body is None else json.loads(recorded.body)
-    shown = None if result is None else await quarantine.shown(context, caller, recorded.intent, result)
-    return Answer(recorded.id, recorded.outcome, shown)
+    if recorded.body is None:
+        return Answer(recorded.id, recorded.outcome, None)
+    intent, result = recorded.intent, json.loads(recorded.body)
+    rule = quarantine.rule_of(context, caller, intent.connector, intent.name)
+    reading = await disclosure.of_tool(context, caller, intent, result, is_shown=rule is None)
+    await disclosure.written_down(context, caller, reading)
+    return Answer(recorded.id, recorded.outcome, await quarantine.shown(context, caller, intent, result, rule))
 
 
 async def _carry_out(context: Context, caller: Caller, connector: Connector, entry: Entry) -> Answer:
@@ -112,10 +116,20 @@ async def _carry_out(context: Context, caller: Caller, connector: Connector, ent
         # Stopped in the turnstile: a call that was sent answers for itself.
         fault = Fault(Reason.INTERRUPTED, "stopped before it was sent")
         outcome, result = outcomes.of_failure(entry.intent.effect, fault, touched=False), None
-    body = None if result is None else json.dumps(result, ensure_ascii=False).encode()
-    await context.ledger.settle(entry, outcome, body)
-    shown = None if result is None else await quarantine.shown(context, caller, entry.intent, result)
-    return Answer(entry.id, outcome, shown)
+    if result is None:
+        await context.ledger.settle(entry, outcome)
+        return Answer(entry.id, outcome, None)
+    intent, body = entry.intent, json.dumps(result, ensure_ascii=False).encode()
+    rule = quarantine.rule_of(context, caller, intent.connector, intent.name)
+    try:
+        reading = await disclosure.of_tool(context, caller, intent, result, is_shown=rule is None)
+    except BaseException:
+        # What became of it is written down, whatever the agent is shown of it.
+        await context.ledger.settle(entry, outcome, body)
+        raise
+    if not await context.ledger.settle(entry, outcome, body, reading) and reading is not None:
+        raise disclosure.unread()
+    return Answer(entry.id, outcome, await quarantine.shown(context, caller, intent, result, rule))
 
 
 async def _sent(

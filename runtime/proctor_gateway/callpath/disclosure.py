@@ -21,40 +21,43 @@ from proctor_gateway.rules.errors import Denied, Problem, StoreAway
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.screening import Screen, screen_of
 from proctor_gateway.store import readings
+from proctor_gateway.store.operations import Brief
 
 
-async def of_tool(context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool's result as the agent is shown it. What it has read is on the disk before it has read it.
+async def of_tool(
+    context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any], *, is_shown: bool
+) -> Answered | None:
+    """What a tool's result is taken for, if the agent is shown it, or values from it; None where no policy asks.
 
-    Raises Denied if the result holds what the agent must not see: the call was made, and its outcome is written down.
+    Raises Denied if the result holds what the agent must not see: the call was made all the same.
     """
-    claims = caller.claims
-    connector = context.known.connector(claims.namespace, intent.connector)
+    connector = context.known.connector(caller.claims.namespace, intent.connector)
+    if not is_shown:
+        data = connector.spec.tool(intent.name).data if connector is not None else ()
+        return Answered(intent.connector, intent.name, trusted=False, data=data, text="", secluded=True)
     effective = effective_of(context, caller)
     if connector is None or not effective:
-        return result
+        return None
     fault = screen_of(effective).fault(result)
     if fault is not None:
         raise Denied(fault.reason, fault.message)
-    declared = connector.spec.tool(intent.name)
-    await _written_down(context, caller, await _believed(context, caller, intent, result, declared, effective))
-    return result
+    return await _believed(context, caller, intent, result, connector.spec.tool(intent.name), effective)
 
 
-async def secluded(context: Context, caller: Caller, intent: Intent) -> None:
-    """The agent is about to get values from an answer that it is not shown itself."""
-    connector = context.known.connector(caller.claims.namespace, intent.connector)
-    data = connector.spec.tool(intent.name).data if connector is not None else ()
-    answer = Answered(intent.connector, intent.name, trusted=False, data=data, text="", secluded=True)
-    await _written_down(context, caller, answer)
-
-
-async def _written_down(context: Context, caller: Caller, answer: Answered) -> None:
+async def written_down(context: Context, caller: Caller, answer: Answered | None) -> None:
+    """What the agent is going to read is on the disk before it reads it. Raises Problem."""
+    if answer is None:
+        return
     claims = caller.claims
     try:
-        await context.database.write(lambda c: readings.add(c, claims.task, claims.attempt, answer))
+        await context.database.write(Brief(lambda c: readings.add(c, claims.task, claims.attempt, answer)))
     except StoreAway as exc:
-        raise Problem(503, Reason.STORE_UNAVAILABLE, "what was read cannot be written down, so it is not read") from exc
+        raise unread() from exc
+
+
+def unread() -> Problem:
+    """What an agent is told that is not shown an answer, because nobody would know that it has read it."""
+    return Problem(503, Reason.STORE_UNAVAILABLE, "what was read cannot be written down, so it is not read")
 
 
 async def _believed(

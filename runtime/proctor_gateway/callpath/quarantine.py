@@ -17,18 +17,18 @@ from proctor.policy.facts import leaves
 from proctor.policy.patterns import is_tool
 from proctor.policy.provenance import value_of
 from proctor_gateway.calling import Caller
-from proctor_gateway.callpath import aside, disclosure
+from proctor_gateway.callpath import aside
 from proctor_gateway.callpath.policing import effective_of
 from proctor_gateway.context import Context
 from proctor_gateway.rules.calls import Intent
 
 
-async def shown(context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool's result as the agent is shown it: as it is, or as a form. Raises Denied, Problem."""
-    rule = rule_of(context, caller, intent.connector, intent.name)
+async def shown(
+    context: Context, caller: Caller, intent: Intent, result: Mapping[str, Any], rule: Quarantine | None
+) -> Mapping[str, Any]:
+    """A tool's result as the agent is shown it: as it is, or, under a rule, as a form. Raises Denied, Problem."""
     if rule is None:
-        return await disclosure.of_tool(context, caller, intent, result)
-    await disclosure.secluded(context, caller, intent)
+        return result
     value = value_of(result)
     text = json.dumps(value, ensure_ascii=False) if value is not None else "\n".join(leaves(result.get("content")))
     said: dict[str, Any] = {"quarantined": f"{intent.connector}/{intent.name}", "characters": len(text)}

@@ -14,7 +14,7 @@ from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault, Phase
 from proctor_gateway.store import budgets, hot, recording, sheets
 from proctor_gateway.store.budgets import NOTHING_RESERVED, Reserved
-from proctor_gateway.store.operations import Brief
+from proctor_gateway.store.operations import Brief, Operation
 from proctor_gateway.store.rows import call_id, plain, to_call
 from proctor_gateway.store.sheets import Sheet
 from proctor_gateway.store.tables import calls
@@ -78,10 +78,22 @@ def settle(
 
 
 def settling(
-    task: str, sequence: int, outcome: Outcome, now: datetime, reserved: Reserved, body: bytes | None = None
+    task: str,
+    sequence: int,
+    outcome: Outcome,
+    now: datetime,
+    reserved: Reserved,
+    body: bytes | None = None,
+    also: Operation[None] | None = None,
 ) -> Brief[None]:
-    """`settle` as an operation that shares a transaction with others of its kind."""
-    return Brief(lambda connection: settle(connection, task, sequence, outcome, now, reserved, body))
+    """`settle`, and what else is written with it, as an operation that shares a transaction with others of its kind."""
+
+    def settled(connection: sa.Connection) -> None:
+        settle(connection, task, sequence, outcome, now, reserved, body)
+        if also is not None:
+            also(connection)
+
+    return Brief(settled)
 
 
 def _settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcome, now: datetime) -> Any | None:

@@ -50,6 +50,15 @@ _OWN: Final = (
 )
 
 
+def _adding(insert: Any) -> Any:
+    """An answer that was read before is not written again."""
+    statement = insert(table).values({each.name: sa.bindparam(each.name, type_=each.type) for each in table.columns})
+    return statement.on_conflict_do_nothing(index_elements=["task", "attempt", "digest"])
+
+
+_ADD: Final = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
+
+
 @dataclass(frozen=True)
 class Asked:
     """A call of a tool that is about to be judged."""
@@ -89,8 +98,7 @@ def add(connection: sa.Connection, task: str, attempt: int, answer: Answered) ->
         "vouched": vouched,
         "text": text,
     }
-    statement = _insert(connection, table).values(values)
-    connection.execute(statement.on_conflict_do_nothing(index_elements=["task", "attempt", "digest"]))
+    hot.execute(connection, _ADD[connection.dialect.name], values)
 
 
 def own_facts(task: str, attempt: int, asked: Asked | None) -> Brief[Read | None]:
