@@ -61,18 +61,20 @@ def report(
     records = [Record.parse(line) for lines in entries.values() for line in lines]
     found = claims(records, namespace, name)
     if not found:
-        raise NotFound(f"the record says nothing of Agent {agent}", f"it tells of {_agents(records)}")
+        raise NotFound(f"the record says nothing of Agent {agent}", f"it tells of {_agents(records, namespace)}")
     if as_json:
         Terminal.here().write(json.dumps(_document(agent, found, entries, logs), indent=2, ensure_ascii=False))
     else:
         Terminal.here().write(_page(agent, found, logs))
 
 
-def _agents(records: Sequence[Record]) -> str:
-    """The agents that the record tells of, as many as a person reads."""
+def _agents(records: Sequence[Record], namespace: str) -> str:
+    """The agents that the record tells of, those of the namespace first; as many as a person reads."""
     found = [each.fields.get("agent") or {} for each in records]
-    known = sorted({f"{each['namespace']}/{each['name']}" for each in found if {"namespace", "name"} <= each.keys()})
-    return printable(", ".join([*known[:_SHOWN], *(["…"] if len(known) > _SHOWN else [])]) or "no agent")
+    known = {(each.get("namespace"), each.get("name")) for each in found if each.get("kind", "Agent") == "Agent"}
+    names = [f"{place}/{name}" for place, name in known if place and name]
+    shown = sorted(names, key=lambda each: (not each.startswith(f"{namespace}/"), each))
+    return printable(", ".join([*shown[:_SHOWN], *(["…"] if len(shown) > _SHOWN else [])]) or "no agent")
 
 
 def _size(files: Files) -> int:
