@@ -189,8 +189,9 @@ class Ledger:
                 ),
                 _SETTLE_SECONDS,
             )
-        except StoreAway:
-            log.exception("the outcome of a call was not written down", call=entry.id, state=outcome.state)
+        except StoreAway as exc:
+            cause = str(exc)
+            log.error("the outcome of a call was not written down", call=entry.id, state=outcome.state, cause=cause)  # noqa: TRY400
             return False
         else:
             return True

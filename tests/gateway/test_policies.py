@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,19 @@ from typing import Any
 import pytest
 
 from proctor.policy.facts import Answered
+from proctor_gateway import ledger
 from proctor_gateway.cluster.known import Known
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.state.governed import Policies
-from proctor_gateway.store import readings
+from proctor_gateway.store import engines, readings
 from proctor_gateway.store.database import Database
 from tests.demo.processes import System
 from tests.gateway import objects
 from tests.gateway.house import House, house
+from tests.gateway.odd_system import OddSystem
+from tests.gateway.serving import eventually
 from tests.gateway.test_store import accepted
+from tests.gateway.test_tools import running
 from tests.policy import examples
 
 CUSTOMER = {"call": ["crm", "get_customer", {"customer_id": "C-1042"}]}
@@ -84,6 +90,28 @@ async def test_untrusted_content_taints(gateway: House):
     )
     assert [state for _, state, _ in after] == ["Succeeded", "Denied"]
     assert "after untrusted content from crm/get_customer" in after[1][2]
+
+
+async def test_what_cannot_be_known_to_be_read_is_not_shown(
+    gateway: House, directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The store takes neither the outcome nor what is read: the agent gets no answer, so nothing of it is forgotten."""
+    monkeypatch.setattr(engines, "_BUSY_MILLISECONDS", 100)
+    monkeypatch.setattr(ledger, "_SETTLE_SECONDS", 0.2)
+    await hold(gateway, policy(tools={"whenTainted": [{"effects": ["Once"], "then": "Deny"}]}))
+    gateway.declare(tools=[{"connector": "odd", "allow": ["hangs"]}])
+    async with OddSystem(hang_seconds=0.5).serving() as system, gateway.pod("one") as agent:
+        gateway.connect("odd", "MCP", system.url, tools=[{"name": "hangs", "effect": "Read"}])
+        await gateway.settled()
+        _, http = await running(gateway, agent)
+        async with http:
+            called = asyncio.create_task(agent.call(http, "odd", "hangs", {}))
+            await eventually(lambda: system.calls)
+            with closing(sqlite3.connect(directory / "gateway.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                answer = await called
+    assert (answer["status"], answer["error"]["data"]["reason"]) == (503, "StoreUnavailable")
+    assert "content" not in answer
 
 
 async def test_models_are_held_to(gateway: House):
