@@ -109,6 +109,20 @@ def test_a_policy_that_cannot_hold_is_refused(ns: Namespace) -> None:
     assert "spec.tools.quarantine[0] cannot hold: schema is free text" in refusal(ns, prose)
 
 
+def a_replier(namespace: str) -> Manifest:
+    """An agent with a fixed reply that is of another form than its answers."""
+    reply = {"after": ["Any"], "reply": {"decision": "maybe"}}
+    form = {"schema": {"properties": {"decision": {"enum": ["approve", "decline"]}}}}
+    return an_agent(namespace, "replier", output=form, fallbacks=[reply])
+
+
+def test_a_fixed_reply_that_is_no_answer_is_refused(ns: Namespace) -> None:
+    """With the field and the words that it may have."""
+    said = refusal(ns, a_replier(ns.name))
+    assert f"Agent {ns.name}/replier: spec.fallbacks[0].reply.decision: does not match spec.output.schema" in said
+    assert "'maybe' is not one of ['approve', 'decline']" in said
+
+
 def test_without_an_operator_it_is_taken_and_said_later(cluster: Installed, ns: Namespace) -> None:
     """Nobody answers, so the change is taken; when an operator is back, the status says what it breaks."""
     agent = an_agent(ns.name, tools=GRANT)
@@ -118,13 +132,14 @@ def test_without_an_operator_it_is_taken_and_said_later(cluster: Installed, ns: 
     cluster.kubectl("-n", "proctor-system", "wait", "--for=delete", "pod", "-l", PODS, "--timeout=60s", timeout=70)
     try:
         began = time.monotonic()
-        ns.apply(agent)
+        ns.apply(agent, a_replier(ns.name))
         assert time.monotonic() - began < 10
     finally:
         cluster.kubectl("scale", *OPERATOR, "--replicas=1")
     found = ns.wait(is_("PolicyCompliant", "False", "Violating"), seconds=90)
     assert "tools/trifecta" in json.dumps(found["status"]["conditions"])
     assert not found["status"].get("revision", {}).get("stable")
+    ns.wait(is_("Stalled", "True", "ReplyMismatch"), "replier", seconds=30)
     stopped = deepcopy(agent)
     stopped["spec"]["suspend"] = True
     assert refusal(ns, stopped) == ""

@@ -117,6 +117,8 @@ class Consent:
     def _told(self, found: Task | lifecycle.Hopped | None) -> None:
         if isinstance(found, lifecycle.Hopped):
             self._context.metrics.hopped(found.task, found.cause)
+            leg = found.task.leg.name if found.task.leg else ""
+            log.info("a fallback serves", agent=found.task.request.agent, leg=leg, cause=found.cause)
             if found.goes_on:
                 self._runner.start(found.task)
                 return
