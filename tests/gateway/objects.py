@@ -99,3 +99,18 @@ def pod(name: str, revision: str, address: str, *, ready: bool = True, **metadat
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         },
     }
+
+
+def spending_policy(*budgets: dict[str, Any], mode: str = "Enforce", **more: Any) -> dict[str, Any]:
+    """A Policy with these budgets."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "Policy",
+        "metadata": {"namespace": NAMESPACE, "name": "spending", "uid": "policy-uid", "generation": 1},
+        "spec": {
+            "owner": {"team": "finance", "contact": "finance@example.com"},
+            "mode": mode,
+            "budgets": list(budgets),
+            **more,
+        },
+    }

@@ -10,7 +10,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from proctor.api import names
 from proctor_gateway.cluster.port import Kind
 from tests.demo.processes import System
 from tests.gateway import objects
@@ -22,24 +21,9 @@ from tests.gateway.test_models import asking, requests_of
 OPERATOR = {"authorization": f"Bearer {objects.OPERATOR_TOKEN}"}
 
 
-def policy(*budgets: dict[str, Any], mode: str = "Enforce", **more: Any) -> dict[str, Any]:
-    """A Policy with these budgets."""
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "Policy",
-        "metadata": {"namespace": objects.NAMESPACE, "name": "spending", "uid": "policy-uid", "generation": 1},
-        "spec": {
-            "owner": {"team": "finance", "contact": "finance@example.com"},
-            "mode": mode,
-            "budgets": list(budgets),
-            **more,
-        },
-    }
-
-
 async def enforced(gateway: House, *budgets: dict[str, Any], **more: Any) -> None:
     """The policy holds."""
-    gateway.cluster.apply(Kind.POLICY, policy(*budgets, **more))
+    gateway.cluster.apply(Kind.POLICY, objects.spending_policy(*budgets, **more))
     await gateway.settled()
 
 

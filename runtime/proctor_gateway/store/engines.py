@@ -12,18 +12,20 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from proctor_gateway.record import pending
 from proctor_gateway.record.pending import Recorder
 from proctor_gateway.store import sheets
 from proctor_gateway.store.operations import Brief, Operation, Result, Untouched
 from proctor_gateway.store.sheets import Sheet
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
 
@@ -177,6 +179,9 @@ class Postgresql:
     """A server, over the loop."""
 
     def __init__(self, url: sa.URL, recorder: Recorder) -> None:
+        # Whoever keeps a file needs none of it.
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         self._recorder = recorder
         self._engine = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ def gateway(
     out = directory / "gateway.out"
     module = "tests.bench.gateway.subject"
     urls = [f"http://127.0.0.1:{port}" for port in (model_port, SYSTEM_PORT)]
+    subprocess.run([sys.executable, "-m", module, str(directory)], check=True)
     command = [sys.executable, "-m", module, str(directory), *urls, *without]
     with pinned(core, command, out) as process:
         said = _said(process)

@@ -1,5 +1,7 @@
 """The gateway under test as a process: `python -m tests.bench.gateway.subject DIRECTORY MODEL TOOL [WITHOUT…]`.
 
+With DIRECTORY alone it makes the store ready for that: who makes tables keeps what is needed for it in memory.
+
 It is the program itself with everything on; only its cluster is in memory, and its tasks were put into the store by
 hand, for the agents that hold them are not what is measured. A layer that is named in WITHOUT is taken out of the
 path, so that its cost can be told from the others'. Prints one line of JSON when it serves.
@@ -33,12 +35,12 @@ from proctor_gateway.store import acceptance, keys, lifecycle, recording
 from proctor_gateway.store.accounts import Owner
 from proctor_gateway.store.budgets import Bill
 from proctor_gateway.store.database import Database
+from proctor_gateway.store.migrate import migrate
 from proctor_gateway.store.tables import instances
 from proctor_gateway.tokens import Claims, SigningKey, Tokens
 from tests.gateway import objects
 from tests.gateway.house import cluster_of_tests, record_keys
 from tests.gateway.memory import MemoryCluster
-from tests.gateway.test_paying import policy
 
 LAYERS = ("record", "budget", "policy", "journal")
 """What can be taken out, in the order in which it is."""
@@ -71,7 +73,7 @@ def _cluster(model: str, tool: str) -> tuple[MemoryCluster, str]:
         {"name": "daily", "per": "Day", "cost": "100000"},
         {"name": "monthly", "per": "Month", "cost": "1000000", "scope": "Namespace"},
     )
-    cluster.apply(Kind.POLICY, policy(*budgets, **_POLICY))
+    cluster.apply(Kind.POLICY, objects.spending_policy(*budgets, **_POLICY))
     return cluster, revision
 
 
@@ -126,6 +128,16 @@ def _begun(connection: sa.Connection, signing: Tokens, number: int, revision: st
     return signing.mint(claims, now)
 
 
+async def _prepare(directory: Path) -> None:
+    database = Database(_store(directory))
+    async with database.running():
+        await migrate(database)
+
+
+def _store(directory: Path) -> str:
+    return os.environ.get("BENCH_STORE", f"sqlite:///{directory}/gateway.db")
+
+
 async def _run(directory: Path, model: str, tool: str, without: list[str]) -> None:
     for layer in without:
         _take_out(layer)
@@ -134,7 +146,7 @@ async def _run(directory: Path, model: str, tool: str, without: list[str]) -> No
         caller_port=0,
         agent_port=0,
         internal_port=0,
-        store=os.environ.get("BENCH_STORE", f"sqlite:///{directory}/gateway.db"),
+        store=_store(directory),
         record_keys=record_keys(directory),
         log_level="error",
     )
@@ -152,6 +164,9 @@ async def _run(directory: Path, model: str, tool: str, without: list[str]) -> No
 
 def main() -> None:
     """Serve until SIGTERM."""
+    if len(sys.argv) == 2:
+        asyncio.run(_prepare(Path(sys.argv[1])))
+        return
     configure("error")
     tune()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
