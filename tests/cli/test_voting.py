@@ -120,6 +120,12 @@ def test_what_waits_is_listed(serve: Callable[..., Any]) -> None:
     assert "done" in serve(Server(approval(), done), "approvals", "--all").output
 
 
+def test_where_nothing_waits_a_script_reads_nothing(serve: Callable[..., Any]) -> None:
+    """Not an empty line, which would be taken for a name."""
+    assert serve(Server(approval()), "approvals", "-o", "name").output == "refunds-1\n"
+    assert serve(Server(), "approvals", "-o", "name").output == ""
+
+
 def test_everything_that_an_answer_needs_is_shown_before_it(serve: Callable[..., Any]) -> None:
     """Question, agent, task, arguments, digest, what it would do, until when; and the vote is the person's own."""
     server = Server(approval())

@@ -77,8 +77,8 @@ class Terminal:
         _print(self.err, what)
 
     def write(self, text: str) -> None:
-        """Text for other programs: as it is, without colours or breaks."""
-        self.out.file.write(text if text.endswith("\n") else f"{text}\n")
+        """Text for other programs: as it is, without colours or breaks. No text is no line either."""
+        self.out.file.write(text if not text or text.endswith("\n") else f"{text}\n")
         self.out.file.flush()
 
 
