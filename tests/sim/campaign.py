@@ -99,7 +99,7 @@ class Trial:
         if self.with_history:
             found += _made_again(wanted, result)
         found += _too_many_writes(wanted, result)
-        if result.turns > wanted.turns + _TURNS:
+        if result.turns > wanted.turns + _TURNS * len(self.plan):
             found.append(f"I7 Stalled turned {result.turns} times, without faults {wanted.turns} times")
         return replace(result, findings=tuple(found))
 

@@ -10,7 +10,7 @@ from functools import cache
 from tests.sim import ending
 from tests.sim.cluster.kinds import Body
 from tests.sim.ending import Ending
-from tests.sim.faults import Fail, OnWrite, Plan
+from tests.sim.faults import Fail, OnDelivery, OnWrite, Plan
 from tests.sim.guard import Guard
 from tests.sim.injector import Injector
 from tests.sim.scenario import Deed, Scenario
@@ -134,10 +134,14 @@ def _stalled(body: Body | None) -> str | None:
 
 
 def _horizon(plan: Plan) -> float:
-    """A write that fails twenty times is tried at growing intervals of up to two minutes."""
+    """A write that fails twenty times is tried at growing intervals of up to a minute.
+
+    What a watch is silent about shows in the next regular list; what follows from that, in the one after it.
+    """
     faults = (each.fault for each in plan if isinstance(each, OnWrite))
-    patience = sum(130.0 * each.times for each in faults if isinstance(each, Fail) and each.times > 1)
-    return HORIZON_SECONDS + patience
+    patience = sum(70.0 * each.times for each in faults if isinstance(each, Fail) and each.times > 1)
+    lists = sum(isinstance(each, OnDelivery) and not each.delays for each in plan)
+    return HORIZON_SECONDS * max(lists, 1) + patience
 
 
 def _rest(world: World, seconds: float, horizon: float) -> None:
