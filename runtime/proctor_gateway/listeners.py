@@ -37,7 +37,10 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def listening(listeners: Sequence[Listener]) -> AsyncIterator[Sequence[int]]:
     """Serve inside; yields the bound ports. Raises OSError if one cannot be bound. Requests under way are finished."""
-    sockets = [_bound(each) for each in listeners]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(_bound(each)) for each in listeners]
+        # All of them, or none: from here on they are their servers'.
+        stack.pop_all()
     servers = [_Server(_config(each)) for each in listeners]
     serving = [
         asyncio.create_task(server.serve([bound]), name=f"listener-{bound.getsockname()[1]}")
@@ -61,7 +64,11 @@ def _bound(listener: Listener) -> socket.socket:
     # asyncio sets TCP_NODELAY only on sockets that say that they are TCP; else an answer waits 40 ms for an ACK.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((listener.host, listener.port))
+    try:
+        bound.bind((listener.host, listener.port))
+    except OSError:
+        bound.close()
+        raise
     bound.set_inheritable(False)
     return bound
 

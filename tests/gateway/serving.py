@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.types import ASGIApp
 
 from proctor_gateway.listeners import Listener, listening
+
+_LOWEST, _PORTS = 20_000, 10_000
+# Tests that run beside each other begin at different numbers.
+_numbers = itertools.count(os.getpid() * 89)
 
 
 @contextlib.asynccontextmanager
@@ -20,11 +26,12 @@ async def served(application: ASGIApp, host: str = "127.0.0.1", port: int = 0) -
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now, and that no connection is given: the kernel takes those from above."""
+    while True:
+        port = _LOWEST + next(_numbers) % _PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
 
 
 async def eventually(holds: Callable[[], Awaitable[object] | object], seconds: float = 10) -> None:

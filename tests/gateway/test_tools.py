@@ -32,7 +32,7 @@ def odd(tool: str, **arguments):
 async def system(gateway: House) -> AsyncIterator[OddSystem]:
     """The odd system as a connector whose tools are all of effect Once."""
     async with OddSystem().serving() as found:
-        gateway.connect("odd", "MCP", found.url, limits={"timeout": "1s"})
+        gateway.connect("odd", "MCP", found.url, limits={"timeout": "2s"})
         gateway.declare(tools=[{"connector": "odd", "allow": list(HABITS)}])
         await gateway.settled()
         yield found
