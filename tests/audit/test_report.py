@@ -99,12 +99,12 @@ def record(kind, seq=0, **fields):
                 decision={"outcome": "deny", "reason": "PolicyDenied", "rule": "Policy/support/money tools/sinks"},
             ),
             "Oversight",
-            "1 times: payments/refund was denied: PolicyDenied by Policy/support/money tools/sinks",
+            "once: payments/refund was denied: PolicyDenied by Policy/support/money tools/sinks",
         ),
         (
             record("tool.request", tool={"server": "crm", "name": "get_order", "effect": "Read"}),
             "Use",
-            "1 times: crm/get_order was called (Read)",
+            "once: crm/get_order was called (Read)",
         ),
     ],
 )

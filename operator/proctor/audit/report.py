@@ -214,7 +214,7 @@ def _counted(mine: Sequence[Record]) -> list[Claim]:
         if key is not None:
             counts[key] += 1
             last[key] = each
-    return [_claim(last[key], key[0], f"{count} times: {key[1]}") for key, count in counts.items()]
+    return [_claim(last[key], key[0], f"{_often(count)}: {key[1]}") for key, count in counts.items()]
 
 
 def _kind(record: Record) -> Told | None:
@@ -245,3 +245,7 @@ def _digest(text: Any) -> str:
 
 def _listed(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     return ", ".join(f"{key} {values[key]}" for key in keys if values.get(key) is not None)
+
+
+def _often(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
