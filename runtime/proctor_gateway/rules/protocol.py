@@ -15,6 +15,9 @@ STATELESS: Final = "2026-07-28"
 HANDSHAKES: Final = ("2025-06-18", "2025-11-25")
 """The versions before it that are served, oldest first."""
 
+GATEWAY: Final = {"name": "proctor-gateway", "version": "1"}
+"""What it says it is, to agents as to servers."""
+
 META_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 META_CLIENT: Final = "io.modelcontextprotocol/clientInfo"
 META_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"

@@ -20,14 +20,13 @@ from proctor_gateway.context import Context
 from proctor_gateway.rules import protocol
 from proctor_gateway.rules.calls import CallState
 from proctor_gateway.rules.errors import Denied, Problem
-from proctor_gateway.rules.protocol import HANDSHAKES, META_SERVER, META_VERSION, STATELESS
+from proctor_gateway.rules.protocol import GATEWAY, HANDSHAKES, META_SERVER, META_VERSION, STATELESS
 from proctor_gateway.rules.reasons import OF_THE_CALL, Reason
 from proctor_gateway.server.answers import body_of, json_response, parsed_object, problem_of
 
 log = structlog.get_logger(__name__)
 
 _LIST_TTL_MS: Final = 30_000
-_SERVER_INFO: Final = {"name": "proctor-gateway", "version": "1"}
 _CAPABILITIES: Final = {"tools": {"listChanged": False}}
 _DENIED: Final = -32003
 """JSON-RPC error of ours: the gateway refuses, `data.reason` says why."""
@@ -165,14 +164,14 @@ def _discovered() -> Json:
         "capabilities": _CAPABILITIES,
         "ttlMs": _LIST_TTL_MS,
         "cacheScope": "private",
-        "_meta": {META_SERVER: _SERVER_INFO},
+        "_meta": {META_SERVER: GATEWAY},
     }
 
 
 def _initialized(params: Mapping[str, Any]) -> Json:
     wanted = params.get("protocolVersion")
     version = wanted if wanted in HANDSHAKES else HANDSHAKES[-1]
-    return {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": _SERVER_INFO}
+    return {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": GATEWAY}
 
 
 def _tool_error(reason: Reason, message: str) -> Json:

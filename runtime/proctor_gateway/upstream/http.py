@@ -50,18 +50,16 @@ class Response:
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamFailed if it breaks off or is larger than the limit."""
-        parts, size = [], 0
-        async for part in self.chunks():
-            size += len(part)
-            if size > limit:
-                raise UpstreamFailed(Reason.PROTOCOL_ERROR, f"the answer has more than {limit} bytes", sent=True)
-            parts.append(part)
-        return b"".join(parts)
+        return b"".join([part async for part in self.chunks(limit)])
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises UpstreamFailed if it breaks off."""
+    async def chunks(self, limit: int | None = None) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises UpstreamFailed if it breaks off or is larger than the limit."""
+        size = 0
         with _translated():
             async for chunk in self._raw.content.iter_any():
+                size += len(chunk)
+                if limit is not None and size > limit:
+                    raise UpstreamFailed(Reason.PROTOCOL_ERROR, f"the answer has more than {limit} bytes", sent=True)
                 yield chunk
 
 

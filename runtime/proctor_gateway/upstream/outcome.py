@@ -10,6 +10,9 @@ from proctor_gateway.rules.protocol import NEVER_RAN
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.upstream.http import UpstreamFailed
 
+MOST_PAGES: Final = 50
+MOST_TOOLS: Final = 1000
+"""A list of tools that is longer is taken to be endless, and cut."""
 _UNAUTHORIZED: Final = (401, 403)
 _CLIENT_ERRORS: Final = range(400, 500)
 _SERVER_ERRORS: Final = range(500, 600)

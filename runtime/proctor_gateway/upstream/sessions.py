@@ -19,13 +19,12 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import RootModel, ValidationError
 
+from proctor_gateway.rules.protocol import GATEWAY
 from proctor_gateway.rules.reasons import Reason
-from proctor_gateway.upstream.outcome import McpFailed, Target, of_error, of_status
+from proctor_gateway.upstream.outcome import MOST_PAGES, MOST_TOOLS, McpFailed, Target, of_error, of_status
 
-_PAGES: Final = 50
-_MOST_TOOLS: Final = 1000
 _CONNECTIONS: Final = 512
-_CLIENT_INFO: Final = types.Implementation(name="proctor-gateway", version="1")
+_CLIENT_INFO: Final = types.Implementation(**GATEWAY)
 _ANSWERED: Final = 200
 _OK: Final = range(200, 400)
 
@@ -61,12 +60,12 @@ class Sessions:
         async with self._session(target, wire) as client:
             found: list[dict[str, Any]] = []
             cursor: str | None = None
-            for _ in range(_PAGES):
+            for _ in range(MOST_PAGES):
                 page = await client.list_tools(cursor=cursor, cache_mode="bypass")
                 found += [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in page.tools]
                 cursor = page.next_cursor
-                if cursor is None or len(found) > _MOST_TOOLS:
-                    return found[:_MOST_TOOLS]
+                if cursor is None or len(found) > MOST_TOOLS:
+                    return found[:MOST_TOOLS]
             return found
 
     async def call(

@@ -16,15 +16,21 @@ from proctor_gateway.rules import protocol
 from proctor_gateway.rules.protocol import HEADER_MISMATCH, STATELESS
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.upstream.http import Http, Patience, Response, UpstreamFailed
-from proctor_gateway.upstream.outcome import McpFailed, Target, of_error, of_no_message, of_status
+from proctor_gateway.upstream.outcome import (
+    MOST_PAGES,
+    MOST_TOOLS,
+    McpFailed,
+    Target,
+    of_error,
+    of_no_message,
+    of_status,
+)
 from proctor_gateway.upstream.sse import Cutter, StreamError, data_of
 
-_PAGES: Final = 50
-_MOST_TOOLS: Final = 1000
 _MIRRORED: Final = "x-mcp-header"
 _META: Final = {
     protocol.META_VERSION: STATELESS,
-    protocol.META_CLIENT: {"name": "proctor-gateway", "version": "1"},
+    protocol.META_CLIENT: protocol.GATEWAY,
     protocol.META_CAPABILITIES: {},
 }
 _HEADERS: Final = {
@@ -77,7 +83,7 @@ class Stateless:
         """All tool definitions that the server offers; by the spec without those that mirror arguments wrongly."""
         found: list[Json] = []
         cursor: str | None = None
-        for _ in range(_PAGES):
+        for _ in range(MOST_PAGES):
             try:
                 page = await self._ask(target, "tools/list", {} if cursor is None else {"cursor": cursor})
             except McpFailed as exc:
@@ -87,9 +93,9 @@ class Stateless:
                 raise McpFailed(Reason.PROTOCOL_ERROR, "its list of tools is none", sent=False)
             found += listed
             cursor = page.get("nextCursor")
-            if cursor is None or len(found) > _MOST_TOOLS:
+            if cursor is None or len(found) > MOST_TOOLS:
                 break
-        return self._usable(target.url, found[:_MOST_TOOLS])
+        return self._usable(target.url, found[:MOST_TOOLS])
 
     async def call(self, target: Target, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, str]) -> Json:
         """The tool's result as the server gave it. Never sends a call twice that may have run."""
@@ -138,13 +144,8 @@ class Stateless:
         """The message that answers the request; None if there is none."""
         if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
             return _parsed(await response.body(self._largest))
-        cutter, size = Cutter(), 0
-        async for chunk in response.chunks():
-            size += len(chunk)
-            if size > self._largest:
-                raise UpstreamFailed(
-                    Reason.PROTOCOL_ERROR, f"the answer has more than {self._largest} bytes", sent=True
-                )
+        cutter = Cutter()
+        async for chunk in response.chunks(self._largest):
             try:
                 events = cutter.feed(chunk)
             except StreamError as exc:
