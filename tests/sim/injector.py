@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Iterator
 
 from proctor.shell.errors import Retry
 from tests.sim.cluster.api import Answer, Request
@@ -140,3 +142,16 @@ class Injector:
         if now < until:
             await asyncio.sleep(min(until - now, 3.0))
             raise Retry("injected: no route to host")
+
+
+@contextlib.contextmanager
+def attacked(plan: Plan, *, elects: bool = False) -> Iterator[tuple[World, Injector]]:
+    """A world in which the plan strikes between operators and API server, once the injector is armed."""
+    made: list[Injector] = []
+
+    def between(world: World) -> Injector:
+        made.append(Injector(world, plan))
+        return made[0]
+
+    with World(elects=elects, between=between) as world:
+        yield world, made[0]

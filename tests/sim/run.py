@@ -12,7 +12,7 @@ from tests.sim.cluster.kinds import Body
 from tests.sim.ending import Ending
 from tests.sim.faults import Fail, OnDelivery, OnWrite, Plan
 from tests.sim.guard import Guard
-from tests.sim.injector import Injector
+from tests.sim.injector import Injector, attacked
 from tests.sim.scenario import Deed, Scenario
 from tests.sim.world import Story, World
 
@@ -61,20 +61,14 @@ class Setting:
 
 def run(setting: Setting, plan: Plan = (), expected: Ending | None = None, *, with_history: bool = True) -> Result:
     """Runs the scenario to its rest. With `expected`, until it ends like that or the horizon is reached."""
-    injectors: list[Injector] = []
-
-    def between(world: World) -> Injector:
-        injectors.append(Injector(world, plan))
-        return injectors[0]
-
     scenario = setting.scenario
-    with World(elects=setting.operators > 1, between=between) as world:
+    with attacked(plan, elects=setting.operators > 1) as (world, injector):
         world.load(scenario.stage())
         guard = Guard(world, secrets=scenario.secrets, fence_seconds=setting.fence_seconds)
         for _ in range(setting.operators):
             world.start_operator()
             world.run_for(1)
-        return _play(setting, plan, expected, with_history, world, injectors[0], guard)
+        return _play(setting, plan, expected, with_history, world, injector, guard)
 
 
 def _play(

@@ -12,7 +12,7 @@ from tests.sim.agents import AGENT, NAMESPACE
 from tests.sim.cluster.kinds import Ref, labels_of
 from tests.sim.cluster.store import Change
 from tests.sim.faults import Ambiguous, Crash, Fail, Lag, OnWrite, Plan, StaleRestart, WriteFault
-from tests.sim.injector import Injector
+from tests.sim.injector import attacked
 from tests.sim.world import World
 
 TAG = "registry.example/mine:1"
@@ -82,39 +82,27 @@ class Watcher:
 
 def _upgraded(plan: Plan = ()) -> tuple[int, list[str]]:
     """How many writes an upgrade to a tag took that has a minute to get ready, and what was wrong with it."""
-    injectors: list[Injector] = []
-
-    def between(world: World) -> Injector:
-        injectors.append(Injector(world, plan))
-        return injectors[0]
-
-    with World(between=between) as world:
+    with attacked(plan) as (world, injector):
         world.load(BARE())
         world.start_operator()
         rules = {"progressDeadline": "60s", "steps": [{"weight": 50, "until": {"minTasks": 1}}]}
         world.create(agents.agent(runtime={"image": TAG, "replicas": 2}, rollout=rules))
         world.run_for(60)
-        injectors[0].arm()
+        injector.arm()
         instruct("Others.")(world)
         world.run_for(90)
         phase = (world.store.get(AGENT) or {})["status"]["rollout"]["phase"]
-        return injectors[0].writes, [] if phase == "Collecting" else [f"it is {phase}"]
+        return injector.writes, [] if phase == "Collecting" else [f"it is {phase}"]
 
 
 def _played(plan: Plan = ()) -> tuple[int, list[str]]:
     """How many writes the story took, and what was wrong with it."""
-    injectors: list[Injector] = []
-
-    def between(world: World) -> Injector:
-        injectors.append(Injector(world, plan))
-        return injectors[0]
-
-    with World(between=between) as world:
+    with attacked(plan) as (world, injector):
         world.load(BARE())
         world.start_operator()
         world.run_for(1)
         watcher = Watcher(world)
-        injectors[0].arm()
+        injector.arm()
         world.create(agents.agent(runtime={"image": TAG, "replicas": 2}))
         world.run_for(60)
         first = _stable(world)
@@ -128,7 +116,7 @@ def _played(plan: Plan = ()) -> tuple[int, list[str]]:
         kept = world.store.get(Ref("ControllerRevision", NAMESPACE, f"{AGENT.name}-{first}")) or {}
         if {kept["metadata"]["annotations"][_IMAGE]} != watcher.ran[first]:
             watcher.found.append(f"kept is {kept['metadata']['annotations'][_IMAGE]}")
-        return injectors[0].writes, watcher.found
+        return injector.writes, watcher.found
 
 
 def test_a_tag_that_moves_changes_no_revision() -> None:

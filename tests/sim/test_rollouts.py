@@ -24,7 +24,7 @@ from tests.sim.faults import (
     WriteFault,
 )
 from tests.sim.guard import Guard
-from tests.sim.injector import Injector
+from tests.sim.injector import attacked
 from tests.sim.rollout_scenarios import SCENARIOS, Upgrading
 from tests.sim.world import World
 
@@ -100,27 +100,21 @@ def played(
     operators: int = 1,
 ) -> Told:
     """Runs the scenario under a plan of faults, until it has ended as it must or patience does."""
-    injectors: list[Injector] = []
-
-    def between(world: World) -> Injector:
-        injectors.append(Injector(world, plan))
-        return injectors[0]
-
-    with World(elects=operators > 1, between=between) as world:
+    with attacked(plan, elects=operators > 1) as (world, injector):
         world.load(scenario.stage())
         guard, careful = Guard(world, secrets=scenario.secrets), Careful(world)
         world.store.listeners.append(careful.see)
         for _ in range(operators):
             world.start_operator()
             world.run_for(1)
-        injectors[0].arm()
+        injector.arm()
         if gateway_away:
             world.timeline.call_later(gateway_away[0], world.gateway.go)
             world.timeline.call_later(sum(gateway_away), world.gateway.come_back)
         scenario.act(world)
         broken = _wait(world, scenario, patience)
         live = world.gateway.live(AGENT)
-        return Told(injectors[0].writes, (*guard.end(), *careful.found, *dict.fromkeys(live.found), *broken))
+        return Told(injector.writes, (*guard.end(), *careful.found, *dict.fromkeys(live.found), *broken))
 
 
 def _wait(world: World, scenario: Upgrading, patience: float) -> list[str]:
