@@ -16,7 +16,7 @@ FAST := not cluster and not slow and not byo
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
 	@echo
-	@echo '  make check          after each change: style, types, structure, fast tests; under a minute'
+	@echo '  make check          after each change: style, types, structure, fast tests; about a minute'
 	@echo '  make demo           see it work, in a Kubernetes of its own'
 	@echo '  make test           everything, with end-to-end tests on a real Kubernetes; what CI runs'
 
