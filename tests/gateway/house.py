@@ -20,7 +20,7 @@ from proctor_gateway.serve import Ports, World, serve
 from proctor_gateway.settings import Settings
 from tests.gateway import objects
 from tests.gateway.memory import MemoryCluster
-from tests.gateway.serving import free_port, served
+from tests.gateway.serving import eventually, free_port, served
 from tests.gateway.small_agent import SmallAgent
 
 ENDED = {"Succeeded", "Failed", "Cancelled", "Indeterminate"}
@@ -110,6 +110,17 @@ class House:
         headers = options.pop("headers", {})
         return await self.caller.post(f"{self.base}/tasks", json={"input": list(steps), **options}, headers=headers)
 
+    async def held(self, agent: SmallAgent, *steps: Mapping[str, Any]) -> str:
+        """Send a task of these steps, or a long sleep, and wait until the agent has it: Running says less.
+
+        An attempt is written down before the pod is asked, so a task is Running a moment before its agent
+        has a token, and before there is anything to break off.
+        """
+        before = len(agent.tokens)
+        task = (await self.task(*(steps or ({"sleep": 20},)))).json()["id"]
+        await eventually(lambda: len(agent.tokens) > before)
+        return str(task)
+
     async def done(self, *steps: Mapping[str, Any], **options: Any) -> dict[str, Any]:
         """A task of these steps, when it has ended."""
         response = await self.caller.post(f"{self.base}/invoke", json={"input": list(steps), **options})
@@ -136,6 +147,15 @@ class House:
     async def calls(self, task: str) -> list[dict[str, Any]]:
         """The task's calls."""
         return (await self.caller.get(f"{self.base}/tasks/{task}/calls")).json()["items"]
+
+    async def settled_call(self, task: str) -> None:
+        """Wait until the task's first call has ended, as the store has it."""
+
+        async def ended() -> bool:
+            made = await self.calls(task)
+            return bool(made) and made[0]["state"] != "Started"
+
+        await eventually(ended)
 
 
 def record_keys(directory: Path) -> Path:

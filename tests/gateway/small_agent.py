@@ -44,6 +44,11 @@ class SmallAgent:
         self.told: list[Any] = []
         self._ids = itertools.count(1)
 
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that opens the gateway to its last attempt."""
+        return {"authorization": f"Bearer {self.tokens[-1]}"}
+
     def application(self) -> Starlette:
         """The ASGI application."""
         routes = [Route("/healthz", self.healthz), Route("/invoke", self.invoke, methods=["POST"])]

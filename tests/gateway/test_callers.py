@@ -308,8 +308,7 @@ async def test_a_task_that_waits_is_cancelled_at_once(gateway: House):
 async def test_a_task_that_runs_is_cancelled_soon(gateway: House):
     """The agent sees its caller go; the task ends as Cancelled."""
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
+        task = await gateway.held(agent)
         await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
         ended = await gateway.ended(task, 5)
         assert (ended["phase"], ended["error"]["reason"]) == ("Cancelled", "Cancelled")

@@ -13,7 +13,6 @@ import pytest
 from tests.demo.processes import System
 from tests.gateway import objects
 from tests.gateway.house import House
-from tests.gateway.serving import eventually
 
 
 def asking(text: str, **body):
@@ -100,13 +99,10 @@ async def test_limits_hold_when_calls_come_together(gateway: House):
     """Twenty calls at the same time make no more steps than are allowed."""
     gateway.declare(limits={"timeout": "20s", "maxSteps": 3})
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
-        await eventually(lambda: agent.tokens)
-        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
+        task = await gateway.held(agent)
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
         async with httpx2.AsyncClient(
-            base_url=gateway.agents_url, headers=headers, trust_env=False, verify=False, timeout=30
+            base_url=gateway.agents_url, headers=agent.bearer, trust_env=False, verify=False, timeout=30
         ) as http:
             answers = await asyncio.gather(*(http.post("/v1/chat/completions", json=body) for _ in range(20)))
         assert sorted(answer.status_code for answer in answers) == [200] * 3 + [403] * 17
@@ -136,15 +132,13 @@ async def test_a_models_failures_have_reasons(gateway: House, text, status, code
 async def test_retry_after_is_passed_on(gateway: House):
     """A client learns how long the model wants it to wait."""
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
-        await eventually(lambda: agent.tokens)
+        task = await gateway.held(agent)
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "rate limited"}]}
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
             answer = await http.post(
                 f"{gateway.agents_url}/v1/chat/completions",
                 json=body,
-                headers={"authorization": f"Bearer {agent.tokens[0]}"},
+                headers=agent.bearer,
             )
         assert answer.headers["retry-after"] == "7"
         await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
@@ -175,14 +169,12 @@ async def test_a_model_that_is_away(gateway: House):
 async def test_a_stream_is_passed_on_as_it_comes(gateway: House):
     """Chunks arrive while the model still speaks; what it took is written down at the end."""
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
+        task = await gateway.held(agent)
         body = {"model": "gpt-5-mini", "stream": True, "messages": [{"role": "user", "content": "drip"}]}
-        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         events, arrivals = [], []
         async with (
             httpx2.AsyncClient(trust_env=False, verify=False) as http,
-            http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=headers) as answer,
+            http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=agent.bearer) as answer,
         ):
             async for line in answer.aiter_lines():
                 if line.startswith("data: "):
@@ -193,7 +185,7 @@ async def test_a_stream_is_passed_on_as_it_comes(gateway: House):
         # The agent did not ask for the usage, and clients read choices[0] of each chunk.
         assert all(chunk["choices"] for chunk in chunks)
         assert arrivals[-1] - arrivals[0] > 0.5
-        await asyncio.sleep(0.1)
+        await gateway.settled_call(task)
         (call,) = await gateway.calls(task)
         assert (call["state"], call["result"]) == ("Succeeded", {"finishReasons": ["stop"]})
         assert call["inputTokens"] > 0
@@ -223,21 +215,14 @@ async def test_usage_is_shown_to_those_who_ask(gateway: House):
 async def test_an_agent_that_stops_reading_ends_the_call(gateway: House, model: System):
     """Nobody pays for what nobody reads."""
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
+        task = await gateway.held(agent)
         body = {"model": "gpt-5-mini", "stream": True, "messages": [{"role": "user", "content": "drip"}]}
-        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         async with (
             httpx2.AsyncClient(trust_env=False, verify=False) as http,
-            http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=headers) as answer,
+            http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=agent.bearer) as answer,
         ):
             await anext(answer.aiter_lines())
-
-        async def settled() -> bool:
-            made = await gateway.calls(task)
-            return bool(made) and made[0]["state"] != "Started"
-
-        await eventually(settled)
+        await gateway.settled_call(task)
         (call,) = await gateway.calls(task)
         assert (call["state"], call["error"]["reason"]) == ("Failed", "Interrupted")
         await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
@@ -255,11 +240,8 @@ async def test_a_model_that_does_not_say_what_it_took(gateway: House):
 async def test_models_lists_the_declared_one(gateway: House):
     """GET /v1/models shows what may be asked."""
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
-        async with httpx2.AsyncClient(
-            trust_env=False, verify=False, headers={"authorization": f"Bearer {agent.tokens[0]}"}
-        ) as http:
+        task = await gateway.held(agent)
+        async with httpx2.AsyncClient(trust_env=False, verify=False, headers=agent.bearer) as http:
             models = (await http.get(f"{gateway.agents_url}/v1/models")).json()
             assert [model["id"] for model in models["data"]] == ["gpt-5-mini"]
             await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")
@@ -272,10 +254,9 @@ async def test_a_token_opens_nothing_after_its_attempt(gateway: House):
     """What an agent keeps is worth nothing once its attempt has ended."""
     async with gateway.pod("one") as agent:
         await gateway.done({"answer": 1})
-        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
         async with httpx2.AsyncClient(
-            base_url=gateway.agents_url, headers=headers, trust_env=False, verify=False
+            base_url=gateway.agents_url, headers=agent.bearer, trust_env=False, verify=False
         ) as http:
             chat = await http.post("/v1/chat/completions", json=body)
             tools = await agent.rpc(http, "crm", "tools/list", {})

@@ -98,13 +98,10 @@ async def test_what_a_budget_does_when_it_is_used_up(gateway: House, action, mod
     """It refuses for good, or until there is room again and says when, or only tells."""
     await enforced(gateway, {"name": "hourly", "per": "Hour", "tokens": 1, "action": action}, mode=mode)
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
-        await eventually(lambda: agent.tokens)
-        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
+        task = await gateway.held(agent)
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
-            answer = await http.post(f"{gateway.agents_url}/v1/chat/completions", json=body, headers=headers)
+            answer = await http.post(f"{gateway.agents_url}/v1/chat/completions", json=body, headers=agent.bearer)
         assert answer.status_code == status, answer.text
         if status == 429:
             assert 1 <= int(answer.headers["retry-after"]) <= 3600
@@ -225,14 +222,11 @@ async def test_without_the_ledger_no_call_is_made(gateway: House, model: System,
     """What cannot be reserved is not sent: 503; and when the accounts are there again, calls go out again."""
     before = len(await requests_of(model))
     async with gateway.pod("one") as agent:
-        task = (await gateway.task({"sleep": 20})).json()["id"]
-        await gateway.in_phase(task, "Running")
-        await eventually(lambda: agent.tokens)
+        task = await gateway.held(agent)
         store = sqlite3.connect(directory / "gateway.db", timeout=10, isolation_level=None)
-        headers = {"authorization": f"Bearer {agent.tokens[0]}"}
         body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello ledger"}]}
         async with httpx2.AsyncClient(
-            base_url=gateway.agents_url, headers=headers, trust_env=False, verify=False, timeout=30
+            base_url=gateway.agents_url, headers=agent.bearer, trust_env=False, verify=False, timeout=30
         ) as http:
             store.execute("ALTER TABLE accounts RENAME TO elsewhere")
             refused = await http.post("/v1/chat/completions", json=body)

@@ -62,8 +62,7 @@ async def test_any_replica_answers_for_any_task(directory: Path, postgres: Serve
         assert (await two.task({"sleep": 1}, {"answer": 1}, headers=key)).json()["id"] == task
         waited = await two.caller.get(f"{two.base}/tasks/{task}", params={"wait": "20"})
         assert (waited.json()["phase"], waited.json()["output"]) == ("Succeeded", 1)
-        running = (await one.task({"sleep": 60})).json()["id"]
-        await two.in_phase(running, "Running")
+        running = await one.held(agent, {"sleep": 60})
         await two.caller.post(f"{two.base}/tasks/{running}/cancel")
         assert (await one.ended(running))["phase"] == "Cancelled"
         await eventually(lambda: agent.cancelled == 1)
@@ -80,7 +79,7 @@ async def test_calls_may_go_to_another_replica(directory: Path, postgres: Server
         assert (task["phase"], task["usage"]["toolCalls"]) == ("Succeeded", 1)
         async with httpx2.AsyncClient(
             base_url=one.agents_url,
-            headers={"authorization": f"Bearer {agent.tokens[0]}"},
+            headers=agent.bearer,
             trust_env=False,
             verify=False,
         ) as http:
@@ -116,8 +115,8 @@ async def test_a_dead_replicas_tasks_are_taken_over(directory: Path, postgres: S
             paid = (await one.task({"call": ["odd", "works", {}]}, {"sleep_at_first": 60})).json()["id"]
             open_ = (await one.task({"call": ["odd", "hangs", {}]})).json()["id"]
             await eventually(lambda: len(system.calls) == 2)
-            await one.in_phase(plain, "Running")
-            await asyncio.sleep(0.3)
+            await eventually(lambda: len(agent.invocations) == 3)
+            await one.settled_call(paid)
             await die(one)
             ended = {task: await two.ended(task) for task in (plain, paid, open_)}
     assert [ended[task]["phase"] for task in (plain, paid, open_)] == ["Succeeded", "Succeeded", "Indeterminate"]

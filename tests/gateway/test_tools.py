@@ -40,12 +40,9 @@ async def system(gateway: House) -> AsyncIterator[OddSystem]:
 
 async def running(gateway: House, agent: SmallAgent) -> tuple[str, httpx2.AsyncClient]:
     """A task that runs, and a client that calls out with its token."""
-    task = (await gateway.task({"sleep": 20})).json()["id"]
-    await gateway.in_phase(task, "Running")
-    await eventually(lambda: agent.tokens)
-    headers = {"authorization": f"Bearer {agent.tokens[-1]}"}
+    task = await gateway.held(agent)
     return task, httpx2.AsyncClient(
-        base_url=gateway.agents_url, headers=headers, timeout=30, trust_env=False, verify=False
+        base_url=gateway.agents_url, headers=agent.bearer, timeout=30, trust_env=False, verify=False
     )
 
 
