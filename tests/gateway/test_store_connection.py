@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,11 +27,17 @@ from tests.gateway.test_store import T0, accepted, dispatched
 
 
 @pytest.fixture
-async def way(postgres: Server, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Database]]:
-    """A database, and the way to it that can be cut."""
+def url(postgres: Server) -> str:
+    """The URL of an empty database, without a proxy."""
+    return postgres.database()
+
+
+@pytest.fixture
+async def way(postgres: Server, tmp_path: Path, url: str) -> AsyncIterator[tuple[Proxy, Database]]:
+    """A database that answers within two seconds, and the way to it that can be cut."""
     proxy = Proxy(postgres.directory, tmp_path)
     async with proxy.running():
-        database = Database(f"{postgres.database().partition('?')[0]}?host={tmp_path}")
+        database = Database(f"{url.partition('?')[0]}?host={tmp_path}", silence=2)
         async with database.running():
             await migrate(database)
             yield proxy, database
@@ -87,6 +94,38 @@ async def test_a_commit_that_is_not_answered_is_not_repeated(way: tuple[Proxy, D
     with pytest.raises(StoreAway):
         await database.write(count)
     assert await database.read(lambda c: c.execute(sa.select(counters.c.value)).scalars().all()) == [2]
+
+
+async def test_a_connection_that_says_nothing_is_given_up(way: tuple[Proxy, Database]):
+    """No packet comes and none is refused: within seconds the caller is told, and another connection serves."""
+    proxy, database = way
+    await database.write(count)
+    proxy.silence()
+    began = time.monotonic()
+    with pytest.raises(StoreAway):
+        await database.read(lambda c: c.execute(sa.select(counters.c.value)).scalars().all())
+    assert time.monotonic() - began < 10
+    assert await asyncio.wait_for(database.write(count), 10) == 2
+
+
+async def test_who_vanished_in_a_transaction_holds_nothing_up(way: tuple[Proxy, Database], url: str):
+    """A machine that loses its power closes nothing: what it had locked is free within seconds all the same."""
+    proxy, database = way
+    await database.write(count)
+    other, locked = Database(url), asyncio.Event()
+
+    def vanish(connection: sa.Connection) -> None:
+        count(connection)
+        proxy.silence()
+        locked.set()
+        connection.execute(sa.select(1))
+
+    async with other.running():
+        vanishing = asyncio.create_task(database.write(vanish))
+        await locked.wait()
+        assert await asyncio.wait_for(other.write(count), 10) == 2
+        with pytest.raises(StoreAway):
+            await vanishing
 
 
 async def test_a_task_that_is_being_written_is_not_waited_for(postgres: Server):

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from proctor_gateway.record.pending import Nobody, Recorder
 from proctor_gateway.rules.errors import StoreAway
-from proctor_gateway.store.engines import engine_for, is_away
+from proctor_gateway.store.engines import SILENCE_SECONDS, engine_for, is_away
 from proctor_gateway.store.operations import Operation, Result
 
 T = TypeVar("T")
@@ -35,10 +35,13 @@ class _Pending:
 class Database:
     """Runs operations. Raises StoreAway while the database cannot be reached."""
 
-    def __init__(self, url: str, recorder: Recorder | None = None) -> None:
-        """`recorder` writes what each transaction tells. Without one it is not kept: only a gateway keeps a record."""
+    def __init__(self, url: str, recorder: Recorder | None = None, silence: float = SILENCE_SECONDS) -> None:
+        """`recorder` writes what each transaction tells. Without one it is not kept: only a gateway keeps a record.
+
+        A server that answers a statement with nothing for `silence` seconds counts as away.
+        """
         self._url = sa.make_url(url)
-        self._engine = engine_for(self._url, recorder or Nobody())
+        self._engine = engine_for(self._url, recorder or Nobody(), silence)
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
 
     @property
@@ -81,9 +84,7 @@ class Database:
     async def alone(self, operation: Operation[T]) -> T:
         """Run the operation in a transaction outside the groups: for migrations, under a lock of their own."""
         with _translated():
-            (result,) = await self._engine.transact([operation])
-        value: T = result.value
-        return value
+            return await self._engine.slowly(operation)
 
     async def _work(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from proctor_gateway.record import pending
 from proctor_gateway.record.pending import Recorder
@@ -34,6 +35,13 @@ _AWAY_STATES: Final = frozenset({"40P01", "40001", "53300", "57P01", "57P02", "5
 for a server that shuts down, has crashed or is starting."""
 _BUSY_MILLISECONDS: Final = 10_000
 _READERS: Final = 4
+SILENCE_SECONDS: Final = 10.0
+"""So long a server may take to answer a statement, and a client may take inside a transaction to say the next.
+
+A machine that lost its power closes no connection, and TCP alone waits for hours: whoever asks it would wait as long,
+and so would everybody for what it has locked.
+"""
+_CONNECT_SECONDS: Final = 5.0
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     # An effect is sent only after its intent is on the disk, also when the power fails.
@@ -51,17 +59,20 @@ class Engine(Protocol):
     async def transact(self, operations: Sequence[Operation[Any]], locks: Collection[str] = ()) -> list[Result]:
         """Run the operations in one transaction that holds the locks, each in a savepoint if they are several."""
 
+    async def slowly(self, operation: Operation[T]) -> T:
+        """Run the operation in a transaction of its own, however long its statements take."""
+
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation on what is committed."""
 
 
-def engine_for(url: sa.URL, recorder: Recorder) -> Engine:
-    """The engine for the URL. Raises ValueError for any database but the two."""
+def engine_for(url: sa.URL, recorder: Recorder, silence: float = SILENCE_SECONDS) -> Engine:
+    """The engine for the URL, `silence` in seconds. Raises ValueError for any database but the two."""
     match url.get_backend_name():
         case "sqlite":
             return Sqlite(url, recorder)
         case "postgresql" | "postgres":
-            return Postgresql(url, recorder)
+            return Postgresql(url, recorder, silence)
         case _:
             raise ValueError("store must be a sqlite:// or a postgresql:// URL")
 
@@ -112,6 +123,12 @@ class Sqlite:
                 if results is not None:
                     return results
             return await self._in_thread(self._transact, operations)
+
+    async def slowly(self, operation: Operation[T]) -> T:
+        """Run the operation in a transaction of its own: nothing bounds it anyway."""
+        (result,) = await self.transact([operation])
+        value: T = result.value
+        return value
 
     async def _briefly(self, operations: Sequence[Operation[Any]]) -> list[Result] | None:
         """None: the thread is to do it, because there is something to wait for, or to take back."""
@@ -178,15 +195,19 @@ class Sqlite:
 class Postgresql:
     """A server, over the loop."""
 
-    def __init__(self, url: sa.URL, recorder: Recorder) -> None:
+    def __init__(self, url: sa.URL, recorder: Recorder, silence: float) -> None:
         # Whoever keeps a file needs none of it.
         from sqlalchemy.ext.asyncio import create_async_engine
 
         self._recorder = recorder
+        self._url = url.set(drivername="postgresql+asyncpg")
+        self._connecting = {"timeout": _CONNECT_SECONDS, "server_settings": _server_settings(silence)}
         self._engine = create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
+            self._url,
+            connect_args={**self._connecting, "command_timeout": silence},
             pool_size=_READERS,
             max_overflow=_READERS,
+            pool_timeout=silence,
             pool_pre_ping=True,
             pool_recycle=900,
         )
@@ -213,17 +234,31 @@ class Postgresql:
     async def _transacted(
         self, operations: Sequence[Operation[Any]], locks: Collection[str], *, apart: bool
     ) -> list[Result]:
-        async with self._engine.connect() as connection:
+        async with self._connected() as connection:
             try:
                 results = await self._applied(connection, operations, locks, apart=apart)
+            except TimeoutError:
+                raise
             except Exception as exc:
                 if not is_away(exc):
                     raise
             else:
                 await connection.commit()
                 return results
-        async with self._engine.begin() as connection:
-            return await self._applied(connection, operations, locks, apart=apart)
+        async with self._connected() as connection:
+            results = await self._applied(connection, operations, locks, apart=apart)
+            await connection.commit()
+            return results
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection. One that was silent is thrown away: to say farewell to it would take as long again."""
+        async with self._engine.connect() as connection:
+            try:
+                yield connection
+            except TimeoutError:
+                await connection.invalidate()
+                raise
 
     async def _applied(
         self, connection: AsyncConnection, operations: Sequence[Operation[Any]], locks: Collection[str], *, apart: bool
@@ -233,15 +268,35 @@ class Postgresql:
         return await connection.run_sync(lambda c: apply(c, operations, self._recorder, apart=apart))
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run an operation on what is committed; once more if the connection broke off."""
+        """Run an operation on what is committed; once more if the connection broke off, but not if it was silent."""
         try:
-            async with self._engine.connect() as connection:
+            async with self._connected() as connection:
                 return await connection.run_sync(operation)
+        except TimeoutError:
+            raise
         except Exception as exc:
             if not is_away(exc):
                 raise
-        async with self._engine.connect() as connection:
+        async with self._connected() as connection:
             return await connection.run_sync(operation)
+
+    async def slowly(self, operation: Operation[T]) -> T:
+        """Run the operation in a transaction of its own, on a connection that waits however long it takes."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        engine = create_async_engine(self._url, connect_args=self._connecting, poolclass=sa.NullPool)
+        async with engine.begin() as connection:
+            return await connection.run_sync(operation)
+
+
+def _server_settings(silence: float) -> dict[str, str]:
+    """What makes the server let go of a client that has vanished: in a transaction, or while it is answered."""
+    return {
+        "idle_in_transaction_session_timeout": f"{silence * 1000:.0f}",
+        "tcp_keepalives_idle": f"{max(silence / 2, 1):.0f}",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+    }
 
 
 _LOCK: Final = sa.text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(:keys) AS key").bindparams(
@@ -340,7 +395,7 @@ def _savepoint(connection: sa.Connection) -> Iterator[None]:
 
 def is_away(exc: Exception) -> bool:
     """Whether the database failed, rather than what it was asked to do."""
-    if isinstance(exc, OperationalError | InterfaceError | OSError | TimeoutError):
+    if isinstance(exc, OperationalError | InterfaceError | OSError | TimeoutError | NoConnection):
         return True
     if not isinstance(exc, DBAPIError):
         return False

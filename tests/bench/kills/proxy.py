@@ -26,6 +26,7 @@ class Proxy:
     lost: Callable[[], None] | None = None
     """Set: the next commit is carried out, its answer thrown away, every connection cut, and this told."""
     connections: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
+    silent: set[asyncio.StreamWriter] = field(default_factory=set)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def cut(self) -> None:
@@ -33,6 +34,10 @@ class Proxy:
         for pair in self.connections:
             for writer in pair:
                 writer.transport.abort()
+
+    def silence(self) -> None:
+        """Pass on nothing more on the connections that there are, and close none: as where a cable was pulled."""
+        self.silent |= {writer for pair in self.connections for writer in pair}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,9 +75,14 @@ class Proxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK):
-            writer.write(chunk)
-            await writer.drain()
+            await self._write(writer, chunk)
         raise ConnectionResetError
+
+    async def _write(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
+        if writer in self.silent:
+            await asyncio.Event().wait()
+        writer.write(chunk)
+        await writer.drain()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK):
@@ -84,6 +94,5 @@ class Proxy:
                     told()
                     return
                 self.committed_at = time.monotonic()
-            writer.write(chunk)
-            await writer.drain()
+            await self._write(writer, chunk)
         raise ConnectionResetError
