@@ -10,11 +10,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.state.keyring import Keyring
 from proctor_gateway.store import keys
 from proctor_gateway.store.database import Database
+from proctor_gateway.store.tables import tasks
 from proctor_gateway.tokens import Claims, SigningKey, Tokens, UnknownKey
 from tests.gateway import objects
 from tests.gateway.house import House, cluster_of_tests, house
@@ -129,6 +131,21 @@ async def test_a_replica_that_lives_keeps_its_tasks(directory: Path, postgres: S
         task = (await one.task({"sleep": 4}, {"answer": 1})).json()["id"]
         ended = await two.ended(task)
         assert (ended["phase"], ended["attempts"], len(agent.invocations)) == ("Succeeded", 1, 1)
+
+
+async def test_who_waits_hears_of_an_end_at_the_other(directory: Path, postgres: Server):
+    """A call that waits for a task returns soon after its end, also if another gateway took the task meanwhile."""
+    async with pair(directory, postgres) as (one, two), pod_of(one, two) as agent:
+        two.live(runtime={"concurrency": 1})
+        await asyncio.sleep(0.2)
+        await two.held(agent, {"sleep": 2})
+        waiting = asyncio.create_task(two.done({"sleep": 4}, {"answer": 1}))
+        store = Database(one.settings.store.get_secret_value())
+        async with store.running():
+            # As when this one was silent for longer than its lease, which it does not know.
+            theirs = sa.update(tasks).where(tasks.c.phase == "Queued").values(owner="one")
+            await eventually(lambda: store.write(lambda c: c.execute(theirs).rowcount))
+        assert (await asyncio.wait_for(waiting, 20))["output"] == 1
 
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["shut down", "killed"])

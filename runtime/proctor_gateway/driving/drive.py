@@ -259,7 +259,6 @@ class Driver:
         request = drive.task.request
         found = await self._read(lambda c: tasks.get(c, request.id))
         if found is None or isinstance(found.state, Ended):
-            self._context.endings.ended(request.id)
             return None
         if drive.stop.done():
             return Stopped(drive.stop.result())
@@ -291,7 +290,6 @@ class Driver:
             try:
                 result = await self._write(lambda c, closing=closing: lifecycle.close(c, closing))  # type: ignore[misc]
             except lifecycle.NotOwner:
-                context.endings.ended(request.id)
                 return True
             if not isinstance(result, lifecycle.Unsettled):
                 break
@@ -324,7 +322,6 @@ class Driver:
             self._context.metrics.ended(task, state)
             reason = state.fault.reason if state.fault else None
             log.info("task ended", phase=state.phase, reason=reason, attempts=state.attempts)
-        self._context.endings.ended(task.request.id)
 
     async def _read(self, operation: Callable[[sa.Connection], T]) -> T:
         return await until_back(lambda: self._context.database.read(operation))

@@ -74,6 +74,8 @@ class Runner:
     def _on_done(self, task: str, work: asyncio.Task[None]) -> None:
         self._drives.pop(task, None)
         self._work.pop(task, None)
+        # However it came: whoever waits for the task looks again, and from now on at the store if another drives it.
+        self._context.endings.ended(task)
         if not work.cancelled() and (error := work.exception()) is not None:
             # The task stays open and ours in the store; the round of orphans takes it up again.
             log.error("driving a task failed", task=task, exc_info=error)

@@ -1,4 +1,4 @@
-"""Wakes those who wait for a task's end in this process."""
+"""Wakes those who wait for a task's end, when this process drives it no more."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Endings:
         self._waiting: dict[str, int] = {}
 
     def ended(self, task: str) -> None:
-        """Wake all who wait for the task."""
+        """Wake all who wait for the task, so that they look."""
         event = self._events.get(task)
         if event is not None:
             event.set()
 
     async def wait(self, task: str, seconds: float) -> None:
-        """Return when the task has ended or the time is over, whichever is first."""
+        """Return when the task may have ended or the time is over, whichever is first."""
         event = self._events.setdefault(task, asyncio.Event())
         self._waiting[task] = self._waiting.get(task, 0) + 1
         try:
