@@ -106,7 +106,9 @@ class Ledger:
 
         Raises Denied, or Problem if the attempt is not running.
         """
-        begun, now = await self._begun(start.Wanted(intent, limits, verdict, bill, sender=self._instance))
+        begun, now = await self._begun(
+            start.Wanted(intent, limits, verdict, bill, patience=True, sender=self._instance)
+        )
         match begun:
             case start.Barred(fault=fault, exceeded=exceeded):
                 self._metrics.denied(claims, intent, fault)
@@ -141,7 +143,7 @@ class Ledger:
         until = self._clock.now() + self._patience
         while True:
             now = self._clock.now()
-            asked = replace(wanted, patience=now < until)
+            asked = wanted if now < until else replace(wanted, patience=False)
             keys = wanted.bill.locks(wanted.intent.task, now) if wanted.bill else (wanted.intent.task,)
             try:
                 begun = await self._database.write(start.beginning(asked, now), keys)

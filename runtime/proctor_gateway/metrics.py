@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -22,12 +23,15 @@ _OPERATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24,
 _TOKENS = tuple(float(4**power) for power in range(14))
 _AGENT = ("namespace", "agent")
 
+Series = TypeVar("Series", Counter, Histogram)
+
 
 class Metrics:
     """All series of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._series: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self.on_end: Callable[[str], None] = lambda _task: None
         """Told the id of each task that ended."""
         self.tasks_accepted = Counter("proctor_tasks_accepted", "Tasks taken in.", _AGENT, registry=self.registry)
@@ -180,13 +184,21 @@ class Metrics:
     def settled(self, claims: Claims, intent: Intent, outcome: Outcome, seconds: float) -> None:
         """The outcome of a call is known."""
         reason: Reason | str = outcome.fault.reason if outcome.fault else ""
-        self.calls.labels(claims.namespace, claims.agent, intent.connector, intent.kind, outcome.state, reason).inc()
+        self._of(self.calls, claims.namespace, claims.agent, intent.connector, intent.kind, outcome.state, reason).inc()
         if intent.kind is Kind.TOOL:
-            self.tool_seconds.labels(intent.connector, reason).observe(seconds)
+            self._of(self.tool_seconds, intent.connector, reason).observe(seconds)
             return
         labels = ("chat", intent.connector, intent.name)
-        self.operation_seconds.labels(*labels, reason).observe(seconds)
+        self._of(self.operation_seconds, *labels, reason).observe(seconds)
         for token_type, tokens in (("input", outcome.input_tokens), ("output", outcome.output_tokens)):
             if tokens is not None:
-                self.token_usage.labels(*labels, token_type).observe(tokens)
-        self.cost.labels(claims.namespace, claims.agent).inc(float(outcome.cost or Decimal(0)))
+                self._of(self.token_usage, *labels, token_type).observe(tokens)
+        self._of(self.cost, claims.namespace, claims.agent).inc(float(outcome.cost or Decimal(0)))
+
+    def _of(self, metric: Series, *labels: str) -> Series:
+        """The series with these labels. The library checks and locks each time what is the same in every call."""
+        known = self._series.get((metric, labels))
+        if known is None:
+            known = self._series[metric, labels] = metric.labels(*labels)
+        found: Series = known
+        return found

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +16,7 @@ from proctor.audit.canonical import NotCanonical
 from proctor.audit.merkle import Frontier, consistency_proof, frontier_of, inclusion_proof, is_consistent, is_included
 from proctor.audit.notes import BadNote
 from proctor.audit.proofs import Proof
+from proctor.audit.records import Draft, EventType, Place, line, spelling
 from tests.audit.logs import OTHER_KEY, SIGNER, Signer, draft, entries_of, note_of
 
 HASHES = [bytes([number % 256, number // 256]) * 16 for number in range(700)]
@@ -101,6 +106,28 @@ def test_a_value_has_one_spelling(value):
     """What is encoded is decoded to the same value; and a text is accepted only as it would be encoded."""
     text = canonical.encode(value)
     assert canonical.decode(text) == value
+
+
+def as_others_hold_it(value):
+    """The same value, in types that are no dict and no list."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: as_others_hold_it(each) for key, each in value.items()})
+    return tuple(map(as_others_hold_it, value)) if isinstance(value, list) else value
+
+
+@given(json)
+def test_a_value_is_spelt_alike_whatever_holds_it(value):
+    """Plain dicts and lists go a quicker way than other mappings and sequences, to the same text."""
+    assert canonical.encode(value) == canonical.encode(as_others_hold_it(value))
+
+
+@given(st.dictionaries(st.sampled_from(["agent", "run", "tool", "usage"]), json))
+def test_a_field_that_was_spelt_before_is_not_spelt_otherwise(fields):
+    """What many records have in common is spelt once, and each of them is the line that it would be."""
+    place, at = Place("log", 7, "0" * 64), datetime(2026, 11, 23, tzinfo=UTC)
+    known = spelling({key: fields[key] for key in sorted(fields)[:2]})
+    plain = Draft(EventType.TOOL_REQUEST, at, fields)
+    assert line(replace(plain, spelt=known), place) == line(plain, place)
 
 
 @pytest.mark.parametrize(

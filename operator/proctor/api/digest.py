@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+"""Made once: to make it takes longer than to write a small value with it."""
 _PINNED = ("name", "description", "inputSchema", "outputSchema", "annotations")
 
 
 def canonical(value: object) -> bytes:
     """JSON with sorted keys, no white space, UTF-8: RFC 8785 for values without floats of extreme size."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def sha256(value: object) -> str:

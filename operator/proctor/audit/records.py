@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -90,6 +90,15 @@ FIELDS: Final = frozenset(
 )
 
 
+# The names of fields are ASCII, so that their order in UTF-16 is the order of the texts.
+_NAMES: Final = [(name, b'"%b":' % name.encode()) for name in sorted({*FIELDS, *_POSITION})]
+
+
+def spelling(fields: Mapping[str, Any]) -> Mapping[str, bytes]:
+    """Each field's one spelling. Raises NotCanonical."""
+    return {key: canonical.encode(value) for key, value in fields.items()}
+
+
 @dataclass(frozen=True)
 class Draft:
     """A record before it has a place in a log. Of two with the same `id` only the first is kept."""
@@ -98,11 +107,14 @@ class Draft:
     at: datetime
     fields: Mapping[str, Any]
     id: str | None = None
+    spelt: Mapping[str, bytes] = field(default_factory=dict)
+    """The spelling of fields that many records have in common, by `spelling`: they need not be spelt again."""
 
     @cached_property
     def parts(self) -> Mapping[str, bytes]:
         """Each field's one spelling. It is spelt once, when it is checked, and then only put in its place."""
-        return {key: canonical.encode(value) for key, value in self.fields.items()}
+        known = self.spelt
+        return {key: known.get(key) or canonical.encode(value) for key, value in self.fields.items()}
 
     def checked(self) -> Draft:
         """The draft itself. Raises NotCanonical if it can never be written: a float, an unknown field, too long."""
@@ -160,8 +172,7 @@ def line(draft: Draft, place: Place) -> bytes:
     }
     if draft.id is not None:
         parts["id"] = canonical.encode(draft.id)
-    # The names of fields are ASCII, so that their order in UTF-16 is the order of the texts.
-    return b"{" + b",".join(b'"%b":%b' % (key.encode(), parts[key]) for key in sorted(parts)) + b"}"
+    return b"{" + b",".join([name + parts[key] for key, name in _NAMES if key in parts]) + b"}"
 
 
 def line_hash(written: bytes) -> str:
@@ -171,7 +182,13 @@ def line_hash(written: bytes) -> str:
 
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that have a value; texts are cut, so that nobody can make a record that cannot be written."""
-    return {key: _bounded(each) for key, each in fields.items() if each is not None}
+    found = {}
+    for key, each in fields.items():
+        if each is None:
+            continue
+        is_short = type(each) is str and len(each) <= _LONGEST_TEXT and each.isascii()
+        found[key] = each if is_short else _bounded(each)
+    return found
 
 
 def _bounded(value: Any) -> Any:

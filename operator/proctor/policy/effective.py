@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Final, Generic, TypeVar, cast
 
 from proctor.api import digest
@@ -111,9 +112,14 @@ class Effective:
 
     def of(self, part: str, kind: type[Content]) -> Iterator[Rule[Content]]:
         """The rules of one part of the spec. `kind` is the part's type."""
-        return (
-            cast("Rule[Content]", each) for each in self.rules if each.part == part and isinstance(each.content, kind)
-        )
+        found = self._by_part.get(part, ())
+        return (cast("Rule[Content]", each) for each in found if isinstance(each.content, kind))
+
+    @cached_property
+    def _by_part(self) -> Mapping[str, tuple[Rule[Any], ...]]:
+        """Sorted out once: they are asked for with every call."""
+        parts = dict.fromkeys(each.part for each in self.rules)
+        return {part: tuple(each for each in self.rules if each.part == part) for part in parts}
 
     @property
     def sources(self) -> tuple[Source, ...]:

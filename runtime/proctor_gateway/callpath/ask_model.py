@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +23,7 @@ from proctor_gateway.rules.judgement import Refuse
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.screening import Screen
 from proctor_gateway.rules.tasks import Fault
+from proctor_gateway.rules.wire import written
 from proctor_gateway.rules.worst_case import Ask
 from proctor_gateway.state.credentials import Credential
 from proctor_gateway.store.budgets import Reserved
@@ -78,7 +78,7 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
     connector = admission.connector
     screen = disclosure.screen(context, caller)
     whole = model.prepared(screen.masks.question(body) if screen.masks is not None else body, declared)
-    raw = _written(whole)
+    raw = written(whole)
     bill = billing.of_model(context, caller, bundle, connector, (whole, len(raw)))
     entry = await context.ledger.begin(claims, intent, bundle.behaviour.limits, admission.verdict, bill)
     if isinstance(entry, Recorded):
@@ -87,7 +87,7 @@ async def begin(context: Context, caller: Caller, body: Mapping[str, Any]) -> As
         raise Denied(Reason.POLICY_DENIED, f"connector {declared.connector} does not exist")
     reserved = entry.reserved
     if needs_bound(bill.ask, reserved):
-        raw = _written(worst_case.bounded(whole, reserved.output_tokens))
+        raw = written(worst_case.bounded(whole, reserved.output_tokens))
     most = reserved.output_tokens * bill.ask.choices if reserved.is_bound else None
     return Asked(entry, connector, raw, bool(body.get("stream")), model.wants_usage(body), most, screen)
 
@@ -98,10 +98,6 @@ def needs_bound(ask: Ask, reserved: Reserved) -> bool:
         return False
     ceiling = ask.price.max_output_tokens if ask.price is not None else None
     return ceiling is None or reserved.output_tokens < ceiling
-
-
-def _written(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _kept(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def texts_of(body: Mapping[str, Any]) -> Iterable[str]:
     """Every text of a question to a model: what is said, and the arguments of the calls in it."""
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             continue
         content = message.get("content")
         if isinstance(content, str):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import structlog
 
@@ -20,8 +19,7 @@ from proctor_gateway.rules.dispatch import Pod
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """What names an object of a kind."""
 
     namespace: str

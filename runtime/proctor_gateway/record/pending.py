@@ -5,10 +5,10 @@ They are on a desk beside the connection, so that whoever has a connection can t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
@@ -34,6 +34,16 @@ class Facts:
     subject: str
     purpose: str | None = None
     """Of a task that is not live: what it did happened nowhere but here."""
+    said: dict[int | None, Said] = field(default_factory=dict, compare=False)
+    """What records say of each attempt (None: of the task)."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """The fields that all records of an attempt have in common, and their spelling."""
+
+    fields: Mapping[str, Any]
+    spelt: Mapping[str, bytes]
 
 
 @dataclass

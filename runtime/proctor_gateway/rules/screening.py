@@ -16,6 +16,7 @@ from proctor.policy.masks import Masks
 from proctor_gateway.rules.errors import Denied
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault
+from proctor_gateway.rules.wire import written
 
 _DONE: Final = b"[DONE]"
 _FIELDS: Final = ("content", "reasoning_content", "reasoning", "refusal")
@@ -139,4 +140,4 @@ def _add(delta: dict[str, Any], name: str, number: int, text: str) -> None:
 
 
 def _event(chunk: Mapping[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + written(chunk) + b"\n\n"

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proctor_gateway import trace
 from proctor_gateway.calling import Caller
@@ -28,6 +29,7 @@ from proctor_gateway.upstream.model import error_body
 
 log = structlog.get_logger(__name__)
 
+_CHAT: Final = "/v1/chat/completions"
 _NO_CACHE: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _STATUS: Final = {
     Reason.RATE_LIMITED: 429,
@@ -44,10 +46,23 @@ class Agents:
         self._context = context
         self._mcp = McpEndpoint(context)
 
-    def application(self) -> Starlette:
-        """The ASGI application."""
+    def application(self) -> ASGIApp:
+        """The ASGI application. Questions to models, which are most of all, pass no framework on their way."""
+        others = self._routed()
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"] == _CHAT and scope["method"] == "POST":
+                response = await self.chat(Request(scope, receive))
+                await response(scope, receive, send)
+            else:
+                await others(scope, receive, send)
+
+        return application
+
+    def _routed(self) -> Starlette:
         routes = [
-            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            # Only for the answer to another method: see above.
+            Route(_CHAT, self.chat, methods=["POST"]),
             Route("/v1/models", self.models, methods=["GET"]),
             Route("/mcp/{connector}", self.mcp, methods=["POST", "GET", "DELETE"]),
         ]

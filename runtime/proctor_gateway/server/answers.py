@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from proctor_gateway.rules.errors import Away, Denied, Problem
 from proctor_gateway.rules.reasons import Reason
+from proctor_gateway.rules.wire import written
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +33,7 @@ _ROUTING: Final = {
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON in UTF-8."""
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(content, status, headers, media_type="application/json")
+    return Response(written(body), status, headers, media_type="application/json")
 
 
 def problem_response(problem: Problem) -> Response:
@@ -51,8 +51,7 @@ def problem_response(problem: Problem) -> Response:
         headers["retry-after"] = str(problem.retry_after)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(content, problem.status, headers, media_type="application/problem+json")
+    return Response(written(body), problem.status, headers, media_type="application/problem+json")
 
 
 def problem_of(exc: Exception) -> Problem:
@@ -115,11 +114,12 @@ async def body_of(request: Request, most: int, seconds: float) -> bytes:
 def parsed(body: bytes) -> Any:
     """The JSON document. Raises Problem 400 for what is not JSON as RFC 8259 has it, or nested too deeply."""
     try:
-        value = json.loads(body, parse_constant=_refuse)
-        _measure(value)
+        value = _DECODER.decode(body.decode("utf-8-sig"))
+        if body.count(b"[") + body.count(b"{") > _DEEPEST:
+            _measure(value)
         if b"\\u" in body:
             # A lone surrogate cannot be written as UTF-8: neither hashed, nor kept, nor passed on. It comes escaped.
-            json.dumps(value, ensure_ascii=False).encode()
+            written(value)
     except (ValueError, RecursionError) as exc:
         raise Problem(400, Reason.INVALID_REQUEST, f"the body is not JSON: {type(exc).__name__}") from exc
     return value
@@ -135,6 +135,9 @@ def parsed_object(body: bytes) -> dict[str, Any]:
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _measure(value: Any, depth: int = 0) -> None:

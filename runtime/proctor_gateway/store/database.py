@@ -42,7 +42,8 @@ class Database:
         """
         self._url = sa.make_url(url)
         self._engine = engine_for(self._url, recorder or Nobody(), silence)
-        self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
+        self._queue: list[_Pending] = []
+        self._asked = asyncio.Event()
 
     @property
     def path(self) -> Path | None:
@@ -62,8 +63,8 @@ class Database:
                     worker.cancel()
                     await asyncio.gather(worker, return_exceptions=True)
         finally:
-            while not self._queue.empty():
-                self._queue.get_nowait().done.cancel()
+            for pending in self._queue:
+                pending.done.cancel()
 
     async def write(self, operation: Operation[T], locks: Collection[str] = ()) -> T:
         """Run the operation in a transaction; durable when this returns. An exception takes back this one alone.
@@ -71,9 +72,10 @@ class Database:
         The transaction holds the locks of these names, whichever gateway it is of.
         """
         pending = _Pending(operation, asyncio.get_running_loop().create_future(), locks)
-        await self._queue.put(pending)
-        # Shielded: a caller that goes away must not take back what others share a transaction with.
-        result: T = await asyncio.shield(pending.done)
+        self._queue.append(pending)
+        self._asked.set()
+        # A caller that goes away takes only itself away: the operation is in the queue, and shares its transaction.
+        result: T = await pending.done
         return result
 
     async def read(self, operation: Operation[T]) -> T:
@@ -88,9 +90,10 @@ class Database:
 
     async def _work(self) -> None:
         while True:
-            group = [await self._queue.get()]
-            while len(group) < _GROUP and not self._queue.empty():
-                group.append(self._queue.get_nowait())
+            await self._asked.wait()
+            group, self._queue = self._queue[:_GROUP], self._queue[_GROUP:]
+            if not self._queue:
+                self._asked.clear()
             await self._commit(group)
 
     async def _commit(self, group: list[_Pending]) -> None:

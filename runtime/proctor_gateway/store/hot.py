@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -30,15 +31,14 @@ _USUAL: Final = object()
 @dataclass(frozen=True, slots=True)
 class _Form:
     text: str
-    names: tuple[str, ...]
+    pick: Callable[[Params], Sequence[Any]]
     converts: tuple[tuple[int, Callable[[Any], Any]], ...]
     constants: Params
     row: Callable[..., Any]
     results: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def values(self, params: Params) -> list[Any]:
-        given = {**self.constants, **params} if self.constants else params
-        values = [given[name] for name in self.names]
+        values = list(self.pick({**self.constants, **params} if self.constants else params))
         for place, convert in self.converts:
             values[place] = convert(values[place])
         return values
@@ -87,7 +87,7 @@ _kept: list[Statement] = []
 
 def execute(connection: sa.Connection, statement: Statement, params: Params | Sequence[Params]) -> Any:
     """As `connection.execute`. Raises the same exceptions; they hold no values."""
-    many = not isinstance(params, Mapping)
+    many = isinstance(params, list)
     first: Params = params[0] if many else params  # type: ignore[index, assignment]
     # Outside of a transaction only one thing is sure to need none: a look.
     if connection.dialect.name != "sqlite" or not (isinstance(statement, sa.Select) or connection.in_transaction()):
@@ -137,12 +137,17 @@ def _compiled(dialect: sa.Dialect, statement: Any, names: list[str]) -> Any:
     results = [(place, _from_driver(dialect, each.type)) for place, each in enumerate(columns)]
     return _Form(
         str(compiled),
-        places,
+        _picker(places),
         tuple((place, convert) for place, convert in binds if convert is not None),
         constants,
         namedtuple("Row", [each.keyname for each in columns], rename=True),  # noqa: PYI024
         tuple((place, convert) for place, convert in results if convert is not None),
     )
+
+
+def _picker(names: tuple[str, ...]) -> Callable[[Params], Sequence[Any]]:
+    # Of one name itemgetter gives the value itself.
+    return itemgetter(*names) if len(names) > 1 else lambda given: [given[name] for name in names]
 
 
 def _to_driver(compiled: Any, name: str) -> Callable[[Any], Any] | None:
@@ -151,6 +156,9 @@ def _to_driver(compiled: Any, name: str) -> Callable[[Any], Any] | None:
             return _written_time
         case Money():
             return _written_money
+        case sa.Boolean() | sa.LargeBinary():
+            # The driver takes them as they are.
+            return None
         case _:
             processor: Callable[[Any], Any] | None = compiled._bind_processors.get(name)  # noqa: SLF001 - Core's own
             return processor

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from proctor.audit.records import Draft, EventType, present
-from proctor_gateway.record.pending import Desk, Facts, desk
+from proctor.audit.records import Draft, EventType, present, spelling
+from proctor_gateway.record.pending import Desk, Facts, Said, desk
 from proctor_gateway.rules.calls import CallState, Intent, Kind, Outcome
 from proctor_gateway.rules.reasons import Reason
 from proctor_gateway.rules.tasks import Fault, Purpose
@@ -56,16 +56,17 @@ def begun(
     asked[_group(intent.kind)]["args_hmac"] = found.keyed([intent.task, intent.arguments])
     kept = _kept(connection, found, facts.subject, intent.arguments)
     call = {"id": f"{intent.task}.{sequence}", "state": CallState.STARTED if fault is None else CallState.DENIED}
-    fields = {**_who(facts, intent.task, intent.attempt), **asked, "call": call, **kept}
+    who = _who(facts, intent.task, intent.attempt)
+    fields = {**who.fields, **asked, "call": call, **kept}
     if fault is not None:
         outcome = "ask" if fault.reason in _ASKED else "deny"
         fields["decision"] = present(outcome=outcome, reason=fault.reason, rule=fault.rule or None)
-        found.add(Draft(EventType.POLICY_DECISION, found.now, fields))
+        found.add(Draft(EventType.POLICY_DECISION, found.now, fields, spelt=who.spelt))
         return
     if held.accounts:
         fields["budget"] = present(reserved_micros=_micros(held.cost), reserved_tokens=held.tokens)
     kind = EventType.TOOL_REQUEST if intent.kind is Kind.TOOL else EventType.LLM_CALL
-    found.add(Draft(kind, found.now, fields))
+    found.add(Draft(kind, found.now, fields, spelt=who.spelt))
 
 
 def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcome, row: Any) -> None:
@@ -80,8 +81,9 @@ def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcom
         hmac=None if outcome.result is None else found.keyed([task, outcome.result]),
         latency_ms=max(0, int(latency)),
     )
+    who = _who(facts, task, row.attempt)
     fields = {
-        **_who(facts, task, row.attempt),
+        **who.fields,
         **_what(Kind(row.kind), row.connector, row.name, row.effect),
         "call": {"id": f"{task}.{sequence}", "state": outcome.state},
         "result": result,
@@ -91,7 +93,7 @@ def settled(connection: sa.Connection, task: str, sequence: int, outcome: Outcom
     if outcome.resolved is not None:
         fields["model"] = {**fields["model"], **present(resolved=outcome.resolved[:_LONGEST_NAME])}
     kind = EventType.TOOL_RESULT if row.kind == Kind.TOOL else EventType.LLM_CALL
-    found.add(Draft(kind, found.now, fields))
+    found.add(Draft(kind, found.now, fields, spelt=who.spelt))
 
 
 def told(connection: sa.Connection, task: str, event: str, facts: Mapping[str, Any]) -> None:
@@ -110,7 +112,8 @@ def told(connection: sa.Connection, task: str, event: str, facts: Mapping[str, A
         for key, value in facts.items()
         if value is not None
     }
-    found.add(Draft(kind, found.now, {**_who(known, task, None), group: kept}))
+    who = _who(known, task, None)
+    found.add(Draft(kind, found.now, {**who.fields, group: kept}, spelt=who.spelt))
 
 
 def _plain(value: Any) -> Any:
@@ -133,7 +136,8 @@ def dispatched(connection: sa.Connection, task: str, attempt: int) -> None:
         # The revision is bound by the first dispatch: what was known before is not asked again after.
         found.facts.pop(task, None)
         facts = _facts(connection, found, task)
-        found.add(Draft(EventType.RUN_START, found.now, _who(facts, task, attempt)))
+        who = _who(facts, task, attempt)
+        found.add(Draft(EventType.RUN_START, found.now, who.fields, spelt=who.spelt))
 
 
 def ended(connection: sa.Connection, row: Any, phase: str, fault: Fault | None, output: Any) -> None:
@@ -142,8 +146,9 @@ def ended(connection: sa.Connection, row: Any, phase: str, fault: Fault | None, 
     if found is None:
         return
     facts = _facts(connection, found, row.id)
+    who = _who(facts, row.id, row.attempts)
     fields = {
-        **_who(facts, row.id, row.attempts),
+        **who.fields,
         "result": present(
             phase=phase,
             reason=fault.reason if fault else None,
@@ -157,16 +162,23 @@ def ended(connection: sa.Connection, row: Any, phase: str, fault: Fault | None, 
             cost_micros=_micros(row.cost),
         ),
     }
-    found.add(Draft(EventType.RUN_END, found.now, fields))
+    found.add(Draft(EventType.RUN_END, found.now, fields, spelt=who.spelt))
 
 
-def _who(facts: Facts, task: str, attempt: int | None) -> dict[str, Any]:
-    return {
+def _who(facts: Facts, task: str, attempt: int | None) -> Said:
+    """Put together once for each attempt: every call of it says the same."""
+    known = facts.said.get(attempt)
+    if known is not None:
+        return known
+    fields = {
         "agent": present(namespace=facts.namespace, name=facts.agent, revision=facts.revision or None),
         "run": present(id=task, attempt=attempt, trace=facts.trace, purpose=facts.purpose),
         "principal": present(sub=facts.principal),
         "subject": facts.subject,
     }
+    said = Said(fields, spelling(fields))
+    facts.said[attempt] = said
+    return said
 
 
 def _what(kind: Kind, connector: str, name: str, effect: str) -> dict[str, Any]:

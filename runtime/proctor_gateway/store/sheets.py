@@ -9,6 +9,7 @@ The transaction holds the locks of what is on its sheet, so nobody else changes 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -78,6 +79,7 @@ class Sheet:
         self._balances: dict[str, Balance] = {}
         self._moved: dict[str, Balance] = {}
         self._calls: list[Mapping[str, Any]] = []
+        self._equals: Counter[tuple[str, str]] = Counter()
         self._answers: dict[tuple[str, int], bytes] = {}
         self.is_shared = False
         self.is_open = False
@@ -116,6 +118,7 @@ class Sheet:
     def add(self, call: Mapping[str, Any]) -> None:
         """A call is to be written down."""
         self._calls.append(call)
+        self._equals[call["task"], call["digest"]] += 1
 
     def keep(self, task: str, sequence: int, body: bytes) -> None:
         """What a call was answered is to be kept."""
@@ -123,7 +126,7 @@ class Sheet:
 
     def equals(self, task: str, digest: str) -> int:
         """How many such calls are to be written down."""
-        return sum(each["task"] == task and each["digest"] == digest for each in self._calls)
+        return self._equals[task, digest]
 
     def write(self) -> None:
         """Write it. What is known stays known."""
@@ -137,12 +140,16 @@ class Sheet:
             )
         if self._moved:
             write_balances(self.connection, self._moved)
-        self._calls, self._answers, self._changed, self._moved = [], {}, {}, {}
+        self._clear()
 
     def forget(self) -> None:
         """Others write from now on: nothing is known, and what was to be written is not."""
         self._tasks, self._balances = {}, {}
+        self._clear()
+
+    def _clear(self) -> None:
         self._calls, self._answers, self._changed, self._moved = [], {}, {}, {}
+        self._equals.clear()
 
 
 def write_balances(connection: sa.Connection, changed: Mapping[str, Balance]) -> None:

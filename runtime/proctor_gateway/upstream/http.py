@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
 
 import aiohttp
 
@@ -55,12 +58,17 @@ class Response:
     async def chunks(self, limit: int | None = None) -> AsyncIterator[bytes]:
         """The body as it comes. Raises UpstreamFailed if it breaks off or is larger than the limit."""
         size = 0
-        with _translated():
-            async for chunk in self._raw.content.iter_any():
-                size += len(chunk)
-                if limit is not None and size > limit:
-                    raise UpstreamFailed(Reason.PROTOCOL_ERROR, f"the answer has more than {limit} bytes", sent=True)
-                yield chunk
+        while chunk := await self._next():
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise UpstreamFailed(Reason.PROTOCOL_ERROR, f"the answer has more than {limit} bytes", sent=True)
+            yield chunk
+
+    async def _next(self) -> bytes:
+        try:
+            return await self._raw.content.readany()
+        except _FAILURES as exc:
+            raise _failure(exc) from exc
 
 
 class Http:
@@ -83,35 +91,57 @@ class Http:
             finally:
                 self._session = None
 
-    @contextlib.asynccontextmanager
-    async def request(
+    def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, patience: Patience
-    ) -> AsyncIterator[Response]:
-        """Send a request. Leaving the block before the body was read closes the connection. Raises UpstreamFailed."""
+    ) -> Exchange:
+        """A request that is sent when the block is entered."""
         if self._session is None:
             raise RuntimeError("the client is not running")
         timeout = aiohttp.ClientTimeout(total=patience.total, connect=patience.connect, sock_read=patience.silence)
-        with _translated():
-            async with self._session.request(
+        return Exchange(
+            self._session.request(
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False, read_bufsize=_CHUNK
-            ) as raw:
-                yield Response(raw.status, raw.headers, raw)
+            )
+        )
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except aiohttp.ClientConnectorCertificateError as exc:
-        raise UpstreamFailed(Reason.TLS_ERROR, "its certificate is not accepted", sent=False) from exc
-    except (aiohttp.ClientSSLError, ssl.SSLError) as exc:
-        raise UpstreamFailed(Reason.TLS_ERROR, f"TLS failed: {type(exc).__name__}", sent=False) from exc
-    except aiohttp.ClientConnectorError as exc:
-        message = exc.os_error.strerror or type(exc.os_error).__name__
-        raise UpstreamFailed(Reason.UNREACHABLE, f"no connection: {message}", sent=False) from exc
-    except (aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
-        raise UpstreamFailed(Reason.UNREACHABLE, f"no connection: {type(exc).__name__}", sent=False) from exc
-    except TimeoutError as exc:
-        raise UpstreamFailed(Reason.TIMEOUT, "no answer in time", sent=True) from exc
-    except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as exc:
-        raise UpstreamFailed(Reason.UNREACHABLE, f"the connection broke: {type(exc).__name__}", sent=True) from exc
+class Exchange:
+    """A request and its answer. Leaving the block before the body was read closes the connection."""
+
+    def __init__(self, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> None:
+        self._asked = asked
+
+    async def __aenter__(self) -> Response:
+        """Send it. Raises UpstreamFailed."""
+        try:
+            raw = await self._asked.__aenter__()
+        except _FAILURES as exc:
+            raise _failure(exc) from exc
+        return Response(raw.status, raw.headers, raw)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Give the connection back, or close it."""
+        await self._asked.__aexit__(kind, exc, where)
+
+
+_FAILURES: Final = (aiohttp.ClientError, ssl.SSLError, ConnectionError, TimeoutError, asyncio.IncompleteReadError)
+
+
+def _failure(exc: BaseException) -> UpstreamFailed:
+    """What it means, and whether anything was sent."""
+    match exc:
+        case aiohttp.ClientConnectorCertificateError():
+            return UpstreamFailed(Reason.TLS_ERROR, "its certificate is not accepted", sent=False)
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return UpstreamFailed(Reason.TLS_ERROR, f"TLS failed: {type(exc).__name__}", sent=False)
+        case aiohttp.ClientConnectorError():
+            message = exc.os_error.strerror or type(exc.os_error).__name__
+            return UpstreamFailed(Reason.UNREACHABLE, f"no connection: {message}", sent=False)
+        case aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL():
+            return UpstreamFailed(Reason.UNREACHABLE, f"no connection: {type(exc).__name__}", sent=False)
+        case TimeoutError():
+            return UpstreamFailed(Reason.TIMEOUT, "no answer in time", sent=True)
+        case _:
+            return UpstreamFailed(Reason.UNREACHABLE, f"the connection broke: {type(exc).__name__}", sent=True)
