@@ -38,7 +38,7 @@ def configure(level: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
     # These log each request, with URLs, or each message: that is ours to say, with what belongs to it.
-    for noisy in ("httpx2", "httpcore2", "alembic", "aiosqlite", "uvicorn", "asyncio"):
+    for noisy in ("httpx2", "httpcore2", "alembic", "uvicorn", "asyncio"):
         logging.getLogger(noisy).setLevel(max(number, logging.WARNING))
     # It writes messages that it cannot read into the log, whole. What matters is told by the exception.
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
