@@ -238,7 +238,7 @@ async def test_no_more_tasks_than_the_weight_allows(built: House, store: str):
             if weight == 0:
                 before = max(row.assignment for row in await recorded(store))
             enough = len(sent) + 8
-            await eventually(lambda enough=enough: len(sent) >= enough)
+            await eventually(lambda enough=enough: len(sent) >= enough, 40)
         for each in sending:
             each.cancel()
         await asyncio.gather(*sending, return_exceptions=True)

@@ -34,6 +34,9 @@ _LONGEST_KEY: Final = 255
 _LONGEST_TEXT: Final = 1024
 _MOST_METADATA: Final = 32
 _LOOK_SECONDS: Final = 1.0
+"""How often the store is asked for the end of a task that another gateway drives…"""
+_OWN_LOOK_SECONDS: Final = 5.0
+"""…and of one that this process drives, which says so itself: only in case that it was not heard."""
 """How often the store is looked into for a task that another replica drives."""
 
 
@@ -182,7 +185,7 @@ class Intake:
                 waiting.cancel()
 
     def _interval(self, task: str) -> float:
-        return self._context.settings.max_wait if task in self._runner else _LOOK_SECONDS
+        return _OWN_LOOK_SECONDS if task in self._runner else _LOOK_SECONDS
 
     async def cancel(self, task: Task) -> Task:
         """The task after its end was asked for: one that runs ends soon, as its own deeds allow."""
