@@ -86,6 +86,8 @@ class Sqlite:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         plain = url.set(drivername="sqlite+pysqlite")
         self._writer = _sqlite_engine(plain, "BEGIN IMMEDIATE", 1, busy=0)
+        self._pen: sa.Connection | None = None
+        """The writer's connection, kept by it: to fetch it from its pool takes longer than most of what it writes."""
         self._turn = asyncio.Lock()
         self._reader = _sqlite_engine(plain, "BEGIN", _READERS, busy=_BUSY_MILLISECONDS)
         self._writing = ThreadPoolExecutor(1, "store-writer")
@@ -101,6 +103,7 @@ class Sqlite:
         finally:
             self._writing.shutdown()
             self._reading.shutdown()
+            self._drop()
             self._writer.dispose()
             self._reader.dispose()
             if self._glance is not None:
@@ -132,21 +135,33 @@ class Sqlite:
 
     async def _briefly(self, operations: Sequence[Operation[Any]]) -> list[Result] | None:
         """None: the thread is to do it, because there is something to wait for, or to take back."""
-        with self._writer.connect() as connection:
-            try:
-                transaction = connection.begin()
-            except OperationalError:
-                return None
-            try:
-                results = apply(connection, operations, self._recorder)
-                await self._in_thread(transaction.commit)
-            except Entangled:
-                transaction.rollback()
-                return None
-            except BaseException:
-                transaction.rollback()
-                raise
-            return results
+        connection = self._open()
+        try:
+            transaction = connection.begin()
+        except OperationalError:
+            self._drop()
+            return None
+        try:
+            results = apply(connection, operations, self._recorder)
+            await self._in_thread(transaction.commit)
+        except Entangled:
+            transaction.rollback()
+            return None
+        except BaseException:
+            self._drop()
+            raise
+        return results
+
+    def _open(self) -> sa.Connection:
+        if self._pen is None:
+            self._pen = self._writer.connect()
+        return self._pen
+
+    def _drop(self) -> None:
+        """Take back what was begun, and begin anew next time: nobody knows what state a failure left it in."""
+        if self._pen is not None:
+            pen, self._pen = self._pen, None
+            pen.close()
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Until it is done, also if nobody waits for it any more: the connection is in use."""
@@ -176,16 +191,19 @@ class Sqlite:
 
     def _transact(self, operations: Sequence[Operation[Any]]) -> list[Result]:
         """In the thread, which may wait for whoever else holds the file."""
-        with self._writer.connect() as connection:
-            driver: Any = connection.connection.dbapi_connection
-            driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
-            try:
-                with contextlib.suppress(Entangled), connection.begin():
-                    return apply(connection, operations, self._recorder)
-                with connection.begin():
-                    return apply(connection, operations, self._recorder, apart=True)
-            finally:
-                driver.execute("PRAGMA busy_timeout=0")
+        connection = self._open()
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+        try:
+            with contextlib.suppress(Entangled), connection.begin():
+                return apply(connection, operations, self._recorder)
+            with connection.begin():
+                return apply(connection, operations, self._recorder, apart=True)
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            driver.execute("PRAGMA busy_timeout=0")
 
     def _read(self, operation: Operation[T]) -> T:
         with self._reader.connect() as connection:
