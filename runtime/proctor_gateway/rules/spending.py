@@ -77,6 +77,7 @@ def _account(per: Period, zone: str, scope: BudgetScope, whose: tuple[str, str],
     return Account(scope, *whose, per, found.start, found.end)
 
 
+@lru_cache(maxsize=4096)
 def day_of(namespace: str, agent: str) -> Allowance:
     """What is counted of every agent, whatever its budgets: its day."""
     return Allowance("", Period.DAY, BudgetScope.AGENT, namespace, agent, Overrun.WARN)

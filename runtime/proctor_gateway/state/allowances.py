@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 
 from proctor.api.agent import Agent, Limits
 from proctor.api.bounds import Budget, BudgetScope, Overrun, Period
@@ -61,28 +63,20 @@ def _holds(found: _Found, now: datetime) -> bool:
     return found.since <= now and (found.until is None or now < found.until)
 
 
-def of_limits(namespace: str, agent: str, limits: Limits) -> Iterator[Allowance]:
+def of_limits(namespace: str, agent: str, limits: Limits) -> tuple[Allowance, ...]:
     """The limits of one task that the revision declares."""
-    if limits.max_cost is not None:
-        yield Allowance(
-            f"limits.maxCost {limits.max_cost:f}",
-            Period.TASK,
-            BudgetScope.AGENT,
-            namespace,
-            agent,
-            Overrun.DENY,
-            cost=limits.max_cost,
-        )
-    if limits.max_tokens is not None:
-        yield Allowance(
-            f"limits.maxTokens {limits.max_tokens}",
-            Period.TASK,
-            BudgetScope.AGENT,
-            namespace,
-            agent,
-            Overrun.DENY,
-            tokens=limits.max_tokens,
-        )
+    return _of_limits(namespace, agent, limits.max_cost, limits.max_tokens)
+
+
+@lru_cache(maxsize=4096)
+def _of_limits(namespace: str, agent: str, cost: Decimal | None, tokens: int | None) -> tuple[Allowance, ...]:
+    whose = (Period.TASK, BudgetScope.AGENT, namespace, agent, Overrun.DENY)
+    found = []
+    if cost is not None:
+        found.append(Allowance(f"limits.maxCost {cost:f}", *whose, cost=cost))
+    if tokens is not None:
+        found.append(Allowance(f"limits.maxTokens {tokens}", *whose, tokens=tokens))
+    return tuple(found)
 
 
 def of_policies(agent: Agent, effective: Effective) -> Iterator[Allowance]:
