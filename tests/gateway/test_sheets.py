@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from proctor_gateway.store.database import Database
 from proctor_gateway.store.engines import engine_for
 from proctor_gateway.store.operations import Brief, Operation, Result
 from tests.gateway.purse import LIMITS, PRICE, REFUNDS, T0, Payer, budget, used
+from tests.gateway.serving import eventually
 
 CALL = Ask(100, 10, None, price=PRICE)
 DAY = budget(cost="1")
@@ -124,3 +128,29 @@ async def test_a_late_answer_is_kept_in_place_of_none(database: Database, store:
     for outcome, body in ((unknown, None), (used(50, 3), b"late")):
         await together(store, calls.settling(name, begun.sequence, outcome, T0, begun.reserved, body))
     assert [state for *_, state in await sequences(database, task)] == [CallState.SUCCEEDED]
+
+
+async def test_a_slow_disk_holds_up_nobody_else(directory: Path):
+    """A commit that takes long is waited for in a thread; a quick one is not worth the way there."""
+    seconds, where = 0.01, list[threading.Thread]()
+
+    def on_commit(_connection: sa.Connection) -> None:
+        where.append(threading.current_thread())
+        time.sleep(seconds)
+
+    async def is_quick() -> bool:
+        await database.write(Brief(lambda c: c.execute(sa.select(1)).scalar_one()))
+        return where[-1] is threading.current_thread()
+
+    sa.event.listen(sa.Engine, "commit", on_commit)
+    try:
+        database = Database(f"sqlite:///{directory}/disk.db")
+        async with database.running():
+            assert [await is_quick() for _ in range(3)] == [False] * 3
+            seconds = 0
+            await eventually(is_quick)
+            seconds = 0.01
+            await is_quick()
+            assert not await is_quick()
+    finally:
+        sa.event.remove(sa.Engine, "commit", on_commit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,8 @@ _AWAY_STATES: Final = frozenset({"40P01", "40001", "53300", "57P01", "57P02", "5
 """PostgreSQL's words for a deadlock and a serialization failure, which leave nothing behind; for too many connections;
 for a server that shuts down, has crashed or is starting."""
 _BUSY_MILLISECONDS: Final = 10_000
+_HERE_SECONDS: Final = 0.001
+"""A disk that syncs within this time is quicker than the way to a thread and back."""
 _READERS: Final = 4
 SILENCE_SECONDS: Final = 10.0
 """So long a server may take to answer a statement, and a client may take inside a transaction to say the next.
@@ -88,6 +91,8 @@ class Sqlite:
         self._writer = _sqlite_engine(plain, "BEGIN IMMEDIATE", 1, busy=0)
         self._pen: sa.Connection | None = None
         """The writer's connection, kept by it: to fetch it from its pool takes longer than most of what it writes."""
+        self._slowest = _HERE_SECONDS
+        """How long the disk took to commit, at its slowest of late."""
         self._turn = asyncio.Lock()
         self._reader = _sqlite_engine(plain, "BEGIN", _READERS, busy=_BUSY_MILLISECONDS)
         self._writing = ThreadPoolExecutor(1, "store-writer")
@@ -118,7 +123,7 @@ class Sqlite:
         """Run the operations in one transaction.
 
         Brief ones run here, in a moment: a thread would wait for the interpreter before each of their statements.
-        Only what may take long is left to the thread: the commit, which waits for the disk, and all others.
+        Only what may take long is left to the thread: all others, and the commit, if the disk was slow of late.
         """
         async with self._turn:
             if all(isinstance(each, Brief) for each in operations):
@@ -143,7 +148,10 @@ class Sqlite:
             return None
         try:
             results = apply(connection, operations, self._recorder)
-            await self._in_thread(transaction.commit)
+            if self._slowest < _HERE_SECONDS:
+                self._timed(transaction.commit)
+            else:
+                await self._in_thread(self._timed, transaction.commit)
         except Entangled:
             transaction.rollback()
             return None
@@ -151,6 +159,12 @@ class Sqlite:
             self._drop()
             raise
         return results
+
+    def _timed(self, commit: Callable[[], None]) -> None:
+        began = time.perf_counter()
+        commit()
+        # One that was slow counts half as much with each that follows: a checkpoint is soon forgotten.
+        self._slowest = max(time.perf_counter() - began, self._slowest / 2)
 
     def _open(self) -> sa.Connection:
         if self._pen is None:
