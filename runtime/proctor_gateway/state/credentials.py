@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ class Credentials:
         self._ttl = ttl
         self._clock = clock
         self._read: dict[Key, _Read] = {}
-        self._locks: dict[Key, asyncio.Lock] = {}
+        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def of(self, connector: Connector, *, refresh: bool = False) -> Credential | None:
         """The credential, or None if the connector needs none. Raises SecretUnusable.
@@ -87,7 +88,7 @@ class Credentials:
 
     async def _data(self, key: Key, *, refresh: bool) -> Mapping[str, bytes]:
         asked_at = self._clock()
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with self._locks[key]:
             read = self._read.get(key)
             if read is None or self._is_old(read, asked_at, refresh=refresh):
                 read = await self._fetch(key, read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,13 +32,13 @@ class Gates:
     def __init__(self, clock: Clock, patience: float) -> None:
         self._clock = clock
         self._patience = patience
-        self._gates: dict[Key, _Gate] = {}
+        self._gates: defaultdict[Key, _Gate] = defaultdict(_Gate)
 
     @contextlib.asynccontextmanager
     async def turn(self, connector: Connector) -> AsyncIterator[None]:
         """A turn at the connector. Raises Denied RateLimited."""
         key = Key(connector.metadata.namespace, connector.metadata.name)
-        gate = self._gates.setdefault(key, _Gate())
+        gate = self._gates[key]
         limits = connector.spec.limits
         if limits.rps is not None:
             await self._pace(gate, limits.rps, key.name)

@@ -146,8 +146,11 @@ def _compiled(dialect: sa.Dialect, statement: Any, names: list[str]) -> Any:
 
 
 def _picker(names: tuple[str, ...]) -> Callable[[Params], Sequence[Any]]:
-    # Of one name itemgetter gives the value itself.
-    return itemgetter(*names) if len(names) > 1 else lambda given: [given[name] for name in names]
+    if len(names) == 1:
+        # Of one name itemgetter gives the value itself.
+        (name,) = names
+        return lambda given: (given[name],)
+    return itemgetter(*names) if names else lambda _: ()
 
 
 def _to_driver(compiled: Any, name: str) -> Callable[[Any], Any] | None:
