@@ -179,7 +179,7 @@ def settings(directory: Path, **changes: Any) -> Settings:
         "store": f"sqlite:///{directory}/gateway.db",
         "record_keys": record_keys(directory),
         "heartbeat": 0.3,
-        "takeover": 1.5,
+        "takeover": 3,
         "sync_patience": 1,
         "settle_timeout": 5,
         "drain": 5,

@@ -26,8 +26,8 @@ async def asking(directory: Path) -> AsyncIterator[tuple[House, OddSystem]]:
     """A gateway whose agent must ask before it calls `works`."""
     async with OddSystem().serving() as system, house(directory) as gateway, gateway.pod("one"):
         tools = [{"name": "says_no", "effect": "Read"}, {"name": "works", "effect": "Once"}]
-        gateway.connect("odd", "MCP", system.url, tools=tools, limits={"timeout": "1s"})
-        gateway.declare(tools=[{"connector": "odd", "allow": list(HABITS), "rules": RULES}], limits={"timeout": "5s"})
+        gateway.connect("odd", "MCP", system.url, tools=tools, limits={"timeout": "10s"})
+        gateway.declare(tools=[{"connector": "odd", "allow": list(HABITS), "rules": RULES}], limits={"timeout": "20s"})
         gateway.cluster.apply(Kind.POD, objects.pod("one", gateway.revision, "127.0.0.1"))
         await gateway.settled()
         yield gateway, system

@@ -146,14 +146,14 @@ STALE = {"Deny": ["Denied", "Denied"], "Allow": ["Succeeded", "Denied"]}
 @pytest.mark.parametrize(("reads", "states"), STALE.items(), ids=STALE)
 async def test_stale_policies_stop_writing(directory: Path, crm: System, payments: System, reads, states):
     """While nothing is heard of the policies for too long, writing is refused, and reading unless all allow it."""
-    async with house(directory, policy_ttl=1, watch_timeout=1) as gateway:
+    async with house(directory, policy_ttl=4, watch_timeout=1) as gateway:
         gateway.connect("crm", "MCP", f"{crm.url}/mcp", tools=objects.CRM_TOOLS)
         gateway.connect("payments", "MCP", f"{payments.url}/mcp", tools=objects.PAYMENT_TOOLS)
         await hold(gateway, policy(tools={"whenTainted": [{"then": "Allow"}]}, staleReads=reads))
         assert [state for _, state, _ in await called(gateway, CUSTOMER, REFUND)] == ["Succeeded", "Succeeded"]
         async with gateway.pod("one"):
             gateway.cluster.go_away()
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(4.5)
             task = await gateway.done(CUSTOMER, REFUND)
             calls = await gateway.calls(task["id"])
     assert [each["state"] for each in calls] == states

@@ -313,7 +313,7 @@ async def test_a_task_that_kills_its_pods_is_given_up(gateway: House):
 
 async def test_the_deadline_runs_from_the_start(gateway: House):
     """A task that takes too long ends as Timeout, on time."""
-    gateway.declare(limits={"timeout": "1s"})
+    gateway.declare(limits={"timeout": "3s"})
     async with gateway.pod("one") as agent:
         task = await gateway.done({"sleep": 30})
         await eventually(lambda: agent.cancelled == 1)
@@ -344,10 +344,10 @@ async def test_an_answer_must_have_the_declared_form(gateway: House, step, phase
 
 async def test_a_task_waits_for_a_pod_no_longer_than_it_may(directory: Path):
     """A task that no pod takes in time fails as AgentUnavailable."""
-    async with house(directory, queue_timeout=1) as gateway, gateway.pod("one"):
+    async with house(directory, queue_timeout=4) as gateway, gateway.pod("one") as agent:
         gateway.live(runtime={"concurrency": 1})
         await gateway.settled()
-        first = (await gateway.task({"sleep": 3})).json()["id"]
+        first = await gateway.held(agent, {"sleep": 8})
         second = (await gateway.task({"answer": 1})).json()["id"]
         ended = await gateway.ended(second)
         assert (ended["phase"], ended["error"]["reason"]) == ("Failed", "AgentUnavailable")

@@ -32,7 +32,7 @@ def odd(tool: str, **arguments):
 async def system(gateway: House) -> AsyncIterator[OddSystem]:
     """The odd system as a connector whose tools are all of effect Once."""
     async with OddSystem().serving() as found:
-        gateway.connect("odd", "MCP", found.url, limits={"timeout": "2s"})
+        gateway.connect("odd", "MCP", found.url, limits={"timeout": "4s"})
         gateway.declare(tools=[{"connector": "odd", "allow": list(HABITS)}])
         await gateway.settled()
         yield found
@@ -402,7 +402,7 @@ async def test_a_cancelled_task_waits_for_the_truth(gateway: House, system: OddS
 
 async def test_a_connector_is_asked_no_wider_than_it_says(gateway: House, system: OddSystem):
     """`limits.concurrency` calls are under way at once; who would wait too long is told."""
-    system.hang_seconds = 3
+    system.hang_seconds = 6
     gateway.connect(
         "odd",
         "MCP",
