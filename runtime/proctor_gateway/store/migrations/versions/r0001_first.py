@@ -287,6 +287,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task"], ["tasks.id"], name=op.f("fk_calls_task"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task", "sequence", name=op.f("pk_calls")),
     )
+    op.create_index(op.f("ix_calls_task_digest_void"), "calls", ["task", "digest", "void"], unique=False)
     op.create_table(
         "answers",
         sa.Column("task", sa.String(length=64), nullable=False),
