@@ -16,7 +16,7 @@ from proctor_gateway import ledger
 from proctor_gateway.cluster.known import Known
 from proctor_gateway.cluster.port import Kind
 from proctor_gateway.state.governed import Policies
-from proctor_gateway.store import engines, readings
+from proctor_gateway.store import readings, sqlite
 from proctor_gateway.store.database import Database
 from tests.demo.processes import System
 from tests.gateway import objects
@@ -96,7 +96,7 @@ async def test_what_cannot_be_known_to_be_read_is_not_shown(
     gateway: House, directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The store takes neither the outcome nor what is read: the agent gets no answer, so nothing of it is forgotten."""
-    monkeypatch.setattr(engines, "_BUSY_MILLISECONDS", 100)
+    monkeypatch.setattr(sqlite, "_BUSY_MILLISECONDS", 100)
     monkeypatch.setattr(ledger, "_SETTLE_SECONDS", 0.2)
     await hold(gateway, policy(tools={"whenTainted": [{"effects": ["Once"], "then": "Deny"}]}))
     gateway.declare(tools=[{"connector": "odd", "allow": ["hangs"]}])

@@ -128,6 +128,23 @@ async def test_who_vanished_in_a_transaction_holds_nothing_up(way: tuple[Proxy, 
             await vanishing
 
 
+async def test_who_stood_still_in_a_transaction_does_it_again(way: tuple[Proxy, Database]):
+    """The server let go of what it had locked meanwhile; nothing of it was committed, and it is not noticed."""
+    _, database = way
+    await database.write(count)
+    pauses = iter([3])
+
+    def slow(connection: sa.Connection) -> int:
+        found = count(connection)
+        for seconds in pauses:
+            time.sleep(seconds)
+        connection.execute(sa.select(1))
+        return found
+
+    assert await database.write(slow) == 2
+    assert await database.read(lambda c: c.execute(sa.select(counters.c.value)).scalars().all()) == [2]
+
+
 async def test_a_task_that_is_being_written_is_not_waited_for(postgres: Server):
     """A round of orphans takes what is free, so that two gateways never wait for each other's rows."""
     url = postgres.database()

@@ -17,8 +17,10 @@ import sqlalchemy as sa
 
 from proctor_gateway.record.pending import Nobody, Recorder
 from proctor_gateway.rules.errors import StoreAway
-from proctor_gateway.store.engines import SILENCE_SECONDS, engine_for, is_away
+from proctor_gateway.store.engines import engine_for
 from proctor_gateway.store.operations import Operation, Result
+from proctor_gateway.store.postgresql import SILENCE_SECONDS
+from proctor_gateway.store.transactions import is_away
 
 T = TypeVar("T")
 
