@@ -148,14 +148,18 @@ class House:
         """The task's calls."""
         return (await self.caller.get(f"{self.base}/tasks/{task}/calls")).json()["items"]
 
-    async def settled_call(self, task: str) -> None:
-        """Wait until the task's first call has ended, as the store has it."""
+    async def settled_calls(self, task: str) -> None:
+        """Wait until the task's calls have ended, as the store has it."""
 
         async def ended() -> bool:
-            made = await self.calls(task)
-            return bool(made) and made[0]["state"] != "Started"
+            return settled(await self.calls(task))
 
         await eventually(ended)
+
+
+def settled(made: list[dict[str, Any]]) -> bool:
+    """Whether calls were made, and none is under way."""
+    return bool(made) and all(call["state"] != "Started" for call in made)
 
 
 def record_keys(directory: Path) -> Path:

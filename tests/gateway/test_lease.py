@@ -57,7 +57,7 @@ async def test_a_dead_gateways_tasks_are_taken_over_within_the_lease(directory: 
             posted = [await one.task(*each, {"sleep_at_first": 100}, {"answer": 1}) for each in steps]
             tasks = [each.json()["id"] for each in posted]
             await eventually(lambda: len(agent.invocations) == 3 and system.times("works") == 1)
-            await one.settled_call(tasks[0])
+            await one.settled_calls(tasks[0])
             died = time.monotonic()
             await die(one)
             await eventually(lambda: len(agent.invocations) == 6, LONGEST + _SLACK)

@@ -185,7 +185,7 @@ async def test_a_stream_is_passed_on_as_it_comes(gateway: House):
         # The agent did not ask for the usage, and clients read choices[0] of each chunk.
         assert all(chunk["choices"] for chunk in chunks)
         assert arrivals[-1] - arrivals[0] > 0.5
-        await gateway.settled_call(task)
+        await gateway.settled_calls(task)
         (call,) = await gateway.calls(task)
         assert (call["state"], call["result"]) == ("Succeeded", {"finishReasons": ["stop"]})
         assert call["inputTokens"] > 0
@@ -222,7 +222,7 @@ async def test_an_agent_that_stops_reading_ends_the_call(gateway: House, model: 
             http.stream("POST", f"{gateway.agents_url}/v1/chat/completions", json=body, headers=agent.bearer) as answer,
         ):
             await anext(answer.aiter_lines())
-        await gateway.settled_call(task)
+        await gateway.settled_calls(task)
         (call,) = await gateway.calls(task)
         assert (call["state"], call["error"]["reason"]) == ("Failed", "Interrupted")
         await gateway.caller.post(f"{gateway.base}/tasks/{task}/cancel")

@@ -118,7 +118,7 @@ async def test_a_dead_replicas_tasks_are_taken_over(directory: Path, postgres: S
             open_ = (await one.task({"call": ["odd", "hangs", {}]})).json()["id"]
             await eventually(lambda: len(system.calls) == 2)
             await eventually(lambda: len(agent.invocations) == 3)
-            await one.settled_call(paid)
+            await one.settled_calls(paid)
             await die(one)
             ended = {task: await two.ended(task) for task in (plain, paid, open_)}
     assert [ended[task]["phase"] for task in (plain, paid, open_)] == ["Succeeded", "Succeeded", "Indeterminate"]

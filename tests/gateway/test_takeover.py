@@ -18,7 +18,7 @@ from proctor_gateway.settings import Settings
 from proctor_gateway.store import tables
 from proctor_gateway.store.database import Database
 from tests.gateway import objects, program
-from tests.gateway.house import ENDED, House, cluster_of_tests, house, settings
+from tests.gateway.house import ENDED, House, cluster_of_tests, house, settings, settled
 from tests.gateway.odd_system import HABITS, OddSystem
 from tests.gateway.serving import eventually, free_port, served
 from tests.gateway.small_agent import SmallAgent
@@ -68,8 +68,7 @@ class Town:
 
     async def settled(self, task: str) -> bool:
         """Whether the task has made a call, and none is under way."""
-        made = (await self.caller.get(f"{self.base}/tasks/{task}/calls")).json()["items"]
-        return bool(made) and all(call["state"] != "Started" for call in made)
+        return settled((await self.caller.get(f"{self.base}/tasks/{task}/calls")).json()["items"])
 
     async def restart(self) -> None:
         """Start the gateway again."""

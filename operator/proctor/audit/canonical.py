@@ -12,6 +12,7 @@ from typing import Any, Final
 _LARGEST: Final = 2**53 - 1
 """Above it, readers that keep numbers as doubles (RFC 8785, section 3.2.2.3) see another number."""
 _DEEPEST: Final = 64
+_CONTAINERS: Final = (dict, list)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 """Made once: to make it takes longer than to write a small value with it. Sorting is right for keys of ASCII alone."""
 _IN_ORDER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -40,9 +41,6 @@ def decode(text: bytes) -> Any:
     if encode(value) != text:
         raise NotCanonical("not in canonical form")
     return value
-
-
-_CONTAINERS: Final = (dict, list)
 
 
 def _is_plain(value: Any, depth: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,12 +49,12 @@ class Catalog:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._known: dict[Key, _Known] = {}
-        self._locks: dict[Key, asyncio.Lock] = {}
+        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def of(self, connector: Connector) -> Mapping[str, Offered]:
         """The tools by name. Raises Denied ToolUnavailable if they were never, or not lately, to be had."""
         key = Key(connector.metadata.namespace, connector.metadata.name)
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with self._locks[key]:
             known = self._known.get(key)
             if known is not None and known.url != connector.spec.url:
                 known = None

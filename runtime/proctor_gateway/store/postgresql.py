@@ -74,10 +74,8 @@ class Postgresql:
         async with self._connected() as connection:
             try:
                 results = await self._applied(connection, operations, locks, apart=apart)
-            except TimeoutError:
-                raise
             except Exception as exc:
-                if not is_away(exc):
+                if not _broke_off(exc):
                     raise
             else:
                 await connection.commit()
@@ -109,10 +107,8 @@ class Postgresql:
         try:
             async with self._connected() as connection:
                 return await connection.run_sync(operation)
-        except TimeoutError:
-            raise
         except Exception as exc:
-            if not is_away(exc):
+            if not _broke_off(exc):
                 raise
         async with self._connected() as connection:
             return await connection.run_sync(operation)
@@ -124,6 +120,11 @@ class Postgresql:
         engine = create_async_engine(self._url, connect_args=self._connecting, poolclass=sa.NullPool)
         async with engine.begin() as connection:
             return await connection.run_sync(operation)
+
+
+def _broke_off(exc: Exception) -> bool:
+    """Whether the connection was lost at once, so that another may be asked. To wait for silence twice helps nobody."""
+    return is_away(exc) and not isinstance(exc, TimeoutError)
 
 
 def _server_settings(silence: float) -> dict[str, str]:
