@@ -83,13 +83,20 @@ def test_the_question_says_what_is_spent_and_for_how_long() -> None:
     assert question.subject.digest != Approval.parse(asked(0, **{"for": "3h"})).spec.subject.digest
 
 
-def frozen() -> Upgraded:
+def suspend(it: Upgraded, *, to: bool) -> None:
+    """Say so in the spec."""
+    agent = it.world.agent
+    it.world = replace(it.world, agent=agent.model_copy(update={"spec": agent.spec.model_copy(update={"suspend": to})}))
+
+
+def frozen(*, suspended: bool = False) -> Upgraded:
     """An agent whose budget is spent, and of which something else is wanted."""
     it = Upgraded()
     spec = it.world.agent.spec.model_validate(
         {
             **it.world.agent.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
             "slos": SLOS,
+            "suspend": suspended,
             "rollout": {**RULES, "budgetOverride": OVERRIDE},
         }
     )
@@ -135,6 +142,27 @@ def test_an_upgrade_goes_on_slowly_until_the_override_ends() -> None:
     assert reconciling(it)["reason"] == "UpgradesFrozen"
     assert "override" not in it.status["releaseGate"]
     assert phases(it) == ["Decided", None]
+
+
+def test_of_a_suspended_agent_nobody_is_asked() -> None:
+    """Its upgrade would not go on, and says what is spent; people are asked once it is suspended no more."""
+    it = frozen(suspended=True)
+    assert questions(it) == []
+    assert reconciling(it)["reason"] == "UpgradesFrozen"
+    assert "Approval" not in reconciling(it)["message"]
+    suspend(it, to=False)
+    it.step()
+    assert phases(it) == [None]
+
+
+def test_what_people_are_asked_stays_asked_while_the_agent_is_suspended() -> None:
+    """They are not asked anew afterwards."""
+    it = frozen()
+    suspend(it, to=True)
+    it.step()
+    suspend(it, to=False)
+    it.step()
+    assert phases(it) == [None]
 
 
 def test_what_was_rejected_waits_for_budget() -> None:

@@ -49,7 +49,7 @@ class Override:
 
 
 def override_of(world: World, revision: str, now: datetime) -> Override | None:
-    """How it stands; None if the spec names nobody who could be asked."""
+    """How it stands; None if the spec names nobody who could be asked, or nobody was and the agent is suspended."""
     rules, metadata = world.agent.spec.rollout.budget_override, world.agent.metadata
     if rules is None:
         return None
@@ -57,7 +57,8 @@ def override_of(world: World, revision: str, now: datetime) -> Override | None:
         name = names.of_override(metadata.name, revision, number)
         body = world.child("Approval", name)
         if body is None:
-            return Override(name)
+            # What is suspended would not go on: the time for which people let it would run out meanwhile.
+            return None if world.agent.spec.suspend else Override(name)
         found = _standing(name, _ours(body, world.agent, revision, rules), rules, now)
         if found is not None:
             return found
